@@ -1,0 +1,1 @@
+"""Types and small maths that everything else is built on. No gin, no files."""

@@ -1,0 +1,187 @@
+"""`FaceTemplate`: the 3DMM prior S_0, S_i, R_0, T, A_i and its `.npz` file.
+
+First in the data flow: everything the system infers is expressed in a template. The
+container holds geometry and maps only; `authoring` builds templates.
+References: Section 3.2 of the paper (mean mesh, 56 blendshapes, R_0, attention masks).
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import zipfile
+
+import numpy as np
+
+from personalized_face.core.errors import UserError
+from personalized_face.core.types import NUM_LANDMARKS, NUM_PARSING_CLASSES
+
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceTemplate:
+  """A face prior. Arrays are numpy, read-only; see core/types.py for the letters.
+
+  Attributes:
+    name: such as "default".
+    source: where the data come from, for people.
+    licence: SPDX identifier or a sentence.
+    vertices: [V, 3] float32, S_0, decimetres.
+    triangles: [T, 3] int32, the face surface (what the mask M_n counts).
+    hole_triangles: [E, 3] int32, strips that close the eyes and the mouth across
+      their rims; drawn in the parsing render only, and never part of M_n.
+    uv: [V, 2] float32 in [0, 1], (0, 0) at the top-left texel corner.
+    blendshape_names: K names.
+    blendshape_deltas: [K, V, 3] float32, S_i - S_0, decimetres.
+    attention_masks: [U, U, K] float32 in [0, 1], A_i.
+    mean_albedo: [U, U, 3] float32 linear RGB, R_0.
+    parsing_map: [U, U, P] float32, rows sum to 1, T.
+    landmark_vertices: [L] int32, iBUG order.
+    mirror_vertices: [V] int32, index of each vertex's left-right mirror image.
+  """
+
+  name: str
+  source: str
+  licence: str
+  vertices: np.ndarray
+  triangles: np.ndarray
+  hole_triangles: np.ndarray
+  uv: np.ndarray
+  blendshape_names: tuple[str, ...]
+  blendshape_deltas: np.ndarray
+  attention_masks: np.ndarray
+  mean_albedo: np.ndarray
+  parsing_map: np.ndarray
+  landmark_vertices: np.ndarray
+  mirror_vertices: np.ndarray
+
+  def __post_init__(self):
+    problem = _first_problem(self)
+    if problem:
+      raise ValueError(f"template {self.name!r}: {problem}")
+    for field in _ARRAY_FIELDS:
+      getattr(self, field).setflags(write=False)
+
+  @property
+  def num_vertices(self) -> int:
+    """V."""
+    return len(self.vertices)
+
+  @property
+  def num_blendshapes(self) -> int:
+    """K."""
+    return len(self.blendshape_names)
+
+  @property
+  def uv_size(self) -> int:
+    """U, texels."""
+    return self.mean_albedo.shape[0]
+
+  @functools.cached_property
+  def hash(self) -> str:
+    """16 hex digits over names and arrays; what a person or checkpoint refers to."""
+    digest = hashlib.sha256("\n".join(self.blendshape_names).encode())
+    for field in _ARRAY_FIELDS:
+      array = np.ascontiguousarray(getattr(self, field))
+      digest.update(f"{field}{array.dtype}{array.shape}".encode())
+      digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+  def save(self, path: str) -> None:
+    """Writes the `.npz`, under its name only once it is complete."""
+    arrays = {field: getattr(self, field) for field in _ARRAY_FIELDS}
+    texts = {field: np.array(getattr(self, field)) for field in _TEXT_FIELDS}
+    temporary = f"{path}.{os.getpid()}.tmp.npz"
+    np.savez_compressed(
+      temporary,
+      format_version=np.array(FORMAT_VERSION),
+      unit=np.array("decimetre"),
+      blendshape_names=np.array(self.blendshape_names),
+      hash=np.array(self.hash),
+      **texts,
+      **arrays,
+    )
+    os.replace(temporary, path)
+
+  @classmethod
+  def load(cls, path: str) -> "FaceTemplate":
+    """Reads a template.
+
+    Raises:
+      UserError: no file there, not a template, another version, or damaged.
+    """
+    remedy = "build one with `pface_build_template`"
+    if not os.path.isfile(path):
+      raise UserError(f"There is no template file {path}; {remedy}.")
+    try:
+      with np.load(path, allow_pickle=False) as file:
+        data = {key: file[key] for key in file.files}
+      version = int(data.pop("format_version"))
+      stored_hash = str(data.pop("hash"))
+      del data["unit"]
+      for field in _TEXT_FIELDS:
+        data[field] = str(data[field])
+      data["blendshape_names"] = tuple(str(n) for n in data["blendshape_names"])
+      template = cls(**data)
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+      raise UserError(
+        f"{path} is not a readable template ({error}); {remedy}."
+      ) from error
+    if version != FORMAT_VERSION:
+      raise UserError(
+        f"{path} has template format {version}, this program reads "
+        f"{FORMAT_VERSION}; {remedy}."
+      )
+    if template.hash != stored_hash:
+      raise UserError(
+        f"{path} is damaged: its contents do not match its hash; {remedy}."
+      )
+    return template
+
+
+_TEXT_FIELDS = ("name", "source", "licence")
+_ARRAY_FIELDS = (
+  "vertices",
+  "triangles",
+  "hole_triangles",
+  "uv",
+  "blendshape_deltas",
+  "attention_masks",
+  "mean_albedo",
+  "parsing_map",
+  "landmark_vertices",
+  "mirror_vertices",
+)
+
+
+def _first_problem(template: FaceTemplate) -> str | None:
+  """Says what is wrong with the arrays, or None."""
+  count = len(template.vertices)
+  names = len(template.blendshape_names)
+  side = template.mean_albedo.shape[0]
+  want = {
+    "vertices": ((count, 3), np.float32),
+    "triangles": ((len(template.triangles), 3), np.int32),
+    "hole_triangles": ((len(template.hole_triangles), 3), np.int32),
+    "uv": ((count, 2), np.float32),
+    "blendshape_deltas": ((names, count, 3), np.float32),
+    "attention_masks": ((side, side, names), np.float32),
+    "mean_albedo": ((side, side, 3), np.float32),
+    "parsing_map": ((side, side, NUM_PARSING_CLASSES), np.float32),
+    "landmark_vertices": ((NUM_LANDMARKS,), np.int32),
+    "mirror_vertices": ((count,), np.int32),
+  }
+  for field, (shape, dtype) in want.items():
+    array = getattr(template, field)
+    if array.shape != shape or array.dtype != dtype:
+      return f"{field} is {array.dtype}{array.shape}, expected {dtype.__name__}{shape}"
+    if dtype is np.float32 and not np.isfinite(array).all():
+      return f"{field} has values that are not finite"
+    if dtype is np.int32 and array.size and not 0 <= array.min() <= array.max() < count:
+      return f"{field} points outside the {count} vertices"
+  if len(set(template.blendshape_names)) != names:
+    return "two blendshapes have the same name"
+  if template.uv.min() < 0 or template.uv.max() > 1:
+    return "uv leaves [0, 1]"
+  return None
