@@ -1,0 +1,1 @@
+"""Raw network outputs to named parameters, Eq. 1 and Eq. 2; person and motion files."""

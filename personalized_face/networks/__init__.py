@@ -1,0 +1,1 @@
+"""ModelNet and TrackNet: images to raw maps and vectors."""
