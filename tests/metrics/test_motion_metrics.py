@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from personalized_face.metrics.motion import (
+  correlation,
+  euler_errors_degrees,
+  expression_mae,
+  rotation_error_degrees,
+)
+
+
+def test_expression_mae_preset():
+  predicted = np.array([[[0.1, 0.5]], [[0.3, 0.5]]])
+  reference = np.array([[[0.0, 0.5]], [[0.6, 0.75]]])
+  np.testing.assert_allclose(
+    expression_mae(predicted, reference), [0.2, 0.125], rtol=1e-12
+  )
+
+
+def test_euler_errors_degrees_preset():
+  predicted = np.radians([[10, -20, 179], [0, 0, -350]])
+  reference = np.radians([[12, 20, -179], [0, 0, 10]])
+  # The short way round; rounding of degrees and radians.
+  np.testing.assert_allclose(
+    euler_errors_degrees(predicted, reference), [[2, 40, 2], [0, 0, 0]], atol=1e-12
+  )
+
+
+def test_rotation_error_degrees_random_equals_scipy():
+  first, second = np.random.default_rng(0).uniform(-1.5, 1.5, size=(2, 50, 3))
+  turns = [Rotation.from_euler("xyz", euler) for euler in (first, second)]
+  expected = np.degrees((turns[0].inv() * turns[1]).magnitude())
+  # The arcsin of the chord loses digits as the angle nears 180 degrees.
+  np.testing.assert_allclose(rotation_error_degrees(first, second), expected, rtol=1e-7)
+
+
+def test_rotation_error_degrees_preset():
+  found = rotation_error_degrees(np.radians([[0, 30, 0], [0, 0, 1e-4]]), np.zeros(3))
+  np.testing.assert_allclose(found, [30, 1e-4], rtol=1e-9)
+
+
+def test_correlation_preset():
+  first = np.array([0.0, 1.0, 2.0])
+  np.testing.assert_allclose(correlation(first, 5 - 2 * first), -1, rtol=1e-12)
+  np.testing.assert_allclose(correlation(first, [0, 1, 0]), 0, atol=1e-12)
+  # Sum of products 1.5, of squares 2 and 1.5 (means 1 and 0.5): 1.5 / sqrt(3).
+  np.testing.assert_allclose(
+    correlation(first, [0, 0, 1.5]), 1.5 / np.sqrt(3), rtol=1e-12
+  )
+
+
+def test_correlation_of_a_constant_is_zero():
+  # 0.1 is not exact, so its mean differs from it by rounding.
+  assert correlation(np.full(7, 0.1), np.arange(7)) == 0
+
+
+def test_motion_metrics_exception_raised():
+  with pytest.raises(ValueError, match="shapes"):
+    correlation(np.zeros(3), np.zeros(4))
+  with pytest.raises(ValueError, match="shapes"):
+    expression_mae(np.zeros((3, 56)), np.zeros((1, 56)))
