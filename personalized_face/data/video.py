@@ -1,0 +1,233 @@
+"""Frames in and out: videos, folders of images and single images.
+
+First in the data flow: path -> (time in seconds, RGB uint8 [H, W, 3]) ...
+Videos are sampled by their timestamps, so a variable frame rate keeps its timing;
+OpenCV turns the picture as the file's rotation metadata says. Writing goes through the
+ffmpeg of `imageio-ffmpeg`: OpenCV's own `mp4v` does not play in browsers.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from personalized_face.core.errors import UserError
+
+# FFmpeg's own messages say nothing that the errors of this file do not (-8 is quiet).
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+
+_LOG_ERRORS = 2  # OpenCV's LOG_LEVEL_ERROR: no warnings on files that do not open
+cv2.setLogLevel(_LOG_ERRORS)
+
+VIDEO_EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+# Codec and the options that keep the file small and playable in a browser.
+_CODECS = {
+  ".mp4": ("libx264", ["-crf", "18", "-preset", "fast", "-movflags", "+faststart"]),
+  ".webm": ("libvpx-vp9", ["-crf", "28", "-b:v", "0", "-cpu-used", "4"]),
+}
+_FORMATS = {".mp4": "mp4", ".webm": "webm"}
+
+
+class Frame(NamedTuple):
+  """One picture of a clip."""
+
+  time: float  # seconds from the first frame
+  image: np.ndarray  # [H, W, 3] uint8 RGB
+
+
+def read_frames(path: str, fps: float | None = 10.0) -> Iterator[Frame]:
+  """Reads a video, a folder of images or an image, one frame at a time.
+
+  Args:
+    path: of the file or folder. The images of a folder are taken in natural order
+      (2 before 10), each once, and timed 1 / fps apart.
+    fps: at most so many frames per second of a video, on a fixed grid (Section 4 of
+      the paper: 10 fps): of the frames at or after each multiple of 1 / fps the first.
+      None takes every frame.
+
+  Yields:
+    Frames in order.
+
+  Raises:
+    UserError: nothing there, not readable, or not one frame in it.
+  """
+  if fps is not None and not fps > 0:
+    raise ValueError(f"fps must be positive, not {fps}")
+  if not os.path.exists(path):
+    raise UserError(f"There is no file or folder {path}; check the path.")
+  if os.path.isdir(path):
+    yield from _folder_frames(path, fps or 10.0)
+  elif path.lower().endswith(IMAGE_EXTENSIONS):
+    yield Frame(0.0, read_image(path))
+  else:
+    yield from _video_frames(path, fps)
+
+
+def read_image(path: str) -> np.ndarray:
+  """Reads an image as [H, W, 3] uint8 RGB, turned as its EXIF orientation says.
+
+  Raises:
+    UserError: missing or not a readable image.
+  """
+  image = cv2.imdecode(_file_bytes(path), cv2.IMREAD_COLOR)
+  if image is None:
+    raise UserError(f"{path} is not a readable image; give a JPEG or PNG file.")
+  return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _file_bytes(path: str) -> np.ndarray:
+  """The bytes of a file, [size] uint8; at least one, so that OpenCV accepts them."""
+  try:
+    with open(path, "rb") as file:
+      return np.frombuffer(file.read() or b"\0", np.uint8)
+  except OSError as error:
+    raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def list_images(folder: str) -> list[str]:
+  """Paths of the images directly in a folder, in natural order."""
+
+  def natural(name: str) -> list:
+    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name.lower())]
+
+  names = [n for n in os.listdir(folder) if n.lower().endswith(IMAGE_EXTENSIONS)]
+  return [os.path.join(folder, name) for name in sorted(names, key=natural)]
+
+
+def _folder_frames(folder: str, fps: float) -> Iterator[Frame]:
+  paths = list_images(folder)
+  if not paths:
+    raise UserError(f"The folder {folder} has no images in it; give one that has.")
+  for i, path in enumerate(paths):
+    yield Frame(i / fps, read_image(path))
+
+
+def _video_frames(path: str, fps: float | None) -> Iterator[Frame]:
+  try:
+    with open(path, "rb") as file:
+      empty = not file.read(1)
+  except OSError as error:
+    raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+  if empty:
+    raise UserError(f"{path} is empty (0 bytes); copy or record it again.")
+  capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+  try:
+    yield from _sampled(path, capture, fps)
+  finally:
+    capture.release()
+
+
+def _sampled(
+  path: str, capture: cv2.VideoCapture, fps: float | None
+) -> Iterator[Frame]:
+  """The frames of an opened video on the grid of 1 / fps."""
+  nominal = capture.get(cv2.CAP_PROP_FPS)
+  nominal = nominal if 0 < nominal < 1000 else 25.0
+  next_slot, count, start, previous = 0, 0, 0.0, -1.0
+  for index in _grabbed(capture):
+    time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    start = time if index == 0 else start
+    time -= start
+    if index and time <= previous:
+      # Some files carry no usable timestamps: count frames instead.
+      time = previous + 1 / nominal
+    previous = time
+    # 1 ms of slack: timestamps are rounded, and 0.0999 is the frame at 0.1.
+    if fps is not None and time + 1e-3 < next_slot / fps:
+      continue
+    ok, image = capture.retrieve()
+    if not ok or image is None:
+      continue
+    if fps is not None:
+      next_slot = int((time + 1e-3) * fps) + 1
+    count += 1
+    yield Frame(time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+  if not count:
+    raise UserError(
+      f"{path} is not a readable video (not one frame can be decoded); give a video "
+      "that plays, such as an H.264 .mp4."
+    )
+
+
+def _grabbed(capture: cv2.VideoCapture) -> Iterator[int]:
+  """Advances frame by frame, decoding pixels only when `retrieve` asks."""
+  index = 0
+  while capture.grab():
+    yield index
+    index += 1
+
+
+def frame_count(path: str, fps: float | None = 10.0) -> int | None:
+  """About how many frames `read_frames` will yield; None if the file does not say."""
+  if os.path.isdir(path):
+    return len(list_images(path))
+  if path.lower().endswith(IMAGE_EXTENSIONS):
+    return 1
+  capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+  count, nominal = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+  capture.release()
+  if not count > 0 or not nominal > 0:
+    return None
+  return int(count if fps is None else max(1, count * min(1.0, fps / nominal)))
+
+
+def write_video(path: str, frames: Iterable[np.ndarray], fps: float) -> None:
+  """Writes an H.264 `.mp4` or VP9 `.webm` that plays in a browser.
+
+  Odd sides lose their last row or column: yuv420p needs even ones. The file appears
+  under its name only once it is complete.
+
+  Args:
+    path: ending in .mp4 or .webm.
+    frames: [H, W, 3] uint8 RGB each, all of one size, at least one.
+    fps: frames per second.
+
+  Raises:
+    ValueError: another extension, no frames, or frames of several sizes.
+    UserError: the folder is missing or cannot be written to.
+  """
+  import imageio_ffmpeg
+
+  extension = os.path.splitext(path)[1].lower()
+  if extension not in _CODECS:
+    raise ValueError(f"a video is written as .mp4 or .webm, not {path}")
+  folder = os.path.dirname(os.path.abspath(path))
+  if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+    raise UserError(f"{path} cannot be written: check that its folder exists.")
+  codec, options = _CODECS[extension]
+  temporary = f"{path}.{os.getpid()}.tmp"
+  writer, size = None, None
+  try:
+    for frame in frames:
+      height, width = (side // 2 * 2 for side in frame.shape[:2])
+      if writer is None:
+        size = (height, width)
+        writer = imageio_ffmpeg.write_frames(
+          temporary,
+          (width, height),
+          fps=fps,
+          codec=codec,
+          pix_fmt_out="yuv420p",
+          quality=None,
+          macro_block_size=1,
+          ffmpeg_log_level="error",
+          output_params=[*options, "-f", _FORMATS[extension]],
+        )
+        writer.send(None)
+      if (height, width) != size:
+        raise ValueError(f"frames of {size} and {(height, width)} in one video")
+      writer.send(np.ascontiguousarray(frame[:height, :width]))
+    if writer is None:
+      raise ValueError(f"no frames to write to {path}")
+    writer.close()
+    os.replace(temporary, path)
+  finally:
+    if writer is not None:
+      writer.close()
+    if os.path.exists(temporary):
+      os.remove(temporary)
