@@ -1,0 +1,27 @@
+import os
+
+import pytest
+
+from personalized_face import native_logs
+
+
+def test_silenced_closes_the_descriptor_for_the_block_only(capfd):
+  os.write(2, b"before\n")
+  with native_logs.silenced():
+    os.write(2, b"inside\n")
+  os.write(2, b"after\n")
+  assert capfd.readouterr().err == "before\nafter\n"
+
+
+def test_silenced_lets_exceptions_through(capfd):
+  with pytest.raises(ValueError, match="seen"), native_logs.silenced():
+    raise ValueError("seen")
+  os.write(2, b"after\n")
+  assert capfd.readouterr().err == "after\n"
+
+
+def test_silenced_leaks_no_descriptor():
+  before = len(os.listdir("/proc/self/fd"))
+  with native_logs.silenced():
+    pass
+  assert len(os.listdir("/proc/self/fd")) == before
