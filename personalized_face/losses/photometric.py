@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from personalized_face.core import shapes
 from personalized_face.core.types import Tensor
-from personalized_face.losses.reductions import l2_norm, sum_over_frames
+from personalized_face.losses.reductions import l2_norm, safe_sqrt, sum_over_frames
 
 
 def photometric_loss(image: Tensor, rendered: Tensor, mask: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def photometric_loss(image: Tensor, rendered: Tensor, mask: Tensor) -> Tensor:
     Scalar; an image with an empty mask adds 0.
   """
   _check(image, rendered, mask)
-  return _masked_mean(l2_norm(image - rendered), mask)
+  return _masked_mean(l2_norm(image - rendered), tf.stop_gradient(mask))
 
 
 def image_gradient_loss(image: Tensor, rendered: Tensor, mask: Tensor) -> Tensor:
@@ -38,11 +38,12 @@ def image_gradient_loss(image: Tensor, rendered: Tensor, mask: Tensor) -> Tensor
   _check(image, rendered, mask)
   # The difference of gradients is the gradient of the difference, at half the work.
   error = image - rendered
-  right = (error[..., :, 1:, :] - error[..., :, :-1, :]) * _both(mask, axis=-1)
-  down = (error[..., 1:, :, :] - error[..., :-1, :, :]) * _both(mask, axis=-2)
-  right = tf.pad(right, [[0, 0], [0, 0], [0, 0], [0, 1], [0, 0]])
-  down = tf.pad(down, [[0, 0], [0, 0], [0, 1], [0, 0], [0, 0]])
-  return _masked_mean(l2_norm(tf.concat([right, down], axis=-1)), mask)
+  mask = tf.stop_gradient(mask)
+  next_right = tf.pad(mask[..., 1:], [[0, 0], [0, 0], [0, 0], [0, 1]])
+  next_down = tf.pad(mask[..., 1:, :], [[0, 0], [0, 0], [0, 1], [0, 0]])
+  squared = _squared_step(error, axis=3) * next_right
+  squared += _squared_step(error, axis=2) * next_down
+  return _masked_mean(safe_sqrt(squared), mask)
 
 
 def _check(image: Tensor, rendered: Tensor, mask: Tensor) -> None:
@@ -51,18 +52,16 @@ def _check(image: Tensor, rendered: Tensor, mask: Tensor) -> None:
   shapes.check(mask, "[B, N, H, W]", "mask")
 
 
-def _both(mask: Tensor, axis: int) -> Tensor:
-  """1 where a pixel and the next one along `axis` are on the mask, [..., 1]."""
-  if axis == -1:
-    both = mask[..., :, 1:] * mask[..., :, :-1]
-  else:
-    both = mask[..., 1:, :] * mask[..., :-1, :]
-  return both[..., tf.newaxis]
+def _squared_step(error: Tensor, axis: int) -> Tensor:
+  """[B, N, H, W] squared RGB norm of the step to the next pixel; the last one wraps.
+
+  A roll, because on CPU it takes a quarter of the time of two slices with gradients.
+  """
+  return tf.reduce_sum(tf.square(tf.roll(error, -1, axis) - error), axis=-1)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
   """Per image the mean of [B, N, H, W] over its mask, then the shared reduction."""
-  mask = tf.stop_gradient(mask)
   count = tf.reduce_sum(mask, axis=[2, 3])
   # 0 / 0 is 0 here, in the value and in the gradient: an empty mask teaches nothing.
   return sum_over_frames(

@@ -16,16 +16,24 @@ from personalized_face.core.types import Tensor
 def l2_norm(vectors: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
   """Euclidean norm along `axis`, whose gradient at the zero vector is 0.
 
+  Args:
+    vectors: any shape, float.
+    axis: the axes of one vector; they are removed.
+  """
+  return safe_sqrt(tf.reduce_sum(tf.square(vectors), axis=axis))
+
+
+def safe_sqrt(squared: Tensor) -> Tensor:
+  """Square root, whose gradient at 0 is 0.
+
   sqrt has an infinite slope at 0, and 0 * inf would make the gradient NaN. So sqrt
   only ever sees positive numbers: zeros are replaced by 1 before it and their result
   by 0 after it, which leaves every other value and gradient exact (an epsilon under
   the root would not).
 
   Args:
-    vectors: any shape, float.
-    axis: the axes of one vector; they are removed.
+    squared: any shape, float, >= 0.
   """
-  squared = tf.reduce_sum(tf.square(vectors), axis=axis)
   positive = squared > 0
   root = tf.sqrt(tf.where(positive, squared, tf.ones_like(squared)))
   return tf.where(positive, root, tf.zeros_like(root))

@@ -163,12 +163,14 @@ def test_blendshape_gradient_finite_on_a_collapsed_mesh(form):
   assert np.isfinite(gradient(loss, offsets)).all()
 
 
-def test_blendshape_gradient_leaves_out_triangles_without_area():
+def test_blendshape_gradient_leaves_out_slivers():
   template = toy_template()
-  flat = np.array([[0, 1, 2], [5, 5, 6]], np.int32)  # a straight row; a point twice
+  # A straight row of points, one point twice, and a needle with its short side first.
+  flat = np.array([[0, 1, 2], [5, 5, 6], [1, 62, 56]], np.int32)
   triangles = np.concatenate([template.triangles, flat])
   vertices = template.vertices.copy()
   vertices[1] = (vertices[0] + vertices[2]) / 2
+  vertices[62] = vertices[1] + (0, 0, 0.01)  # 1.7 dm from vertex 56
   straight = dataclasses.replace(template, vertices=vertices)
   longer = dataclasses.replace(straight, triangles=triangles)
   offsets = _random_offsets(template)

@@ -102,6 +102,15 @@ def test_loss_off_the_mask_is_not_seen(loss):
 
 
 @pytest.mark.parametrize("loss", _LOSSES)
+def test_loss_has_no_gradient_to_the_mask(loss):
+  image, rendered, mask = (tf.constant(value) for value in _random())
+  with tf.GradientTape() as tape:
+    tape.watch(mask)
+    value = loss(image, rendered, mask)
+  assert tape.gradient(value, mask) is None
+
+
+@pytest.mark.parametrize("loss", _LOSSES)
 def test_loss_empty_mask(loss):
   image, rendered, mask = _random()
   mask[:, 1] = 0

@@ -46,10 +46,12 @@ def test_turned_triangles_percent_counts_collapsed_ones():
   collapsed = _SQUARE.copy()
   collapsed[3] = collapsed[0]
   found = turned_triangles_percent(
-    np.stack([collapsed, _SQUARE]), np.stack([_SQUARE, collapsed]), _TRIANGLES
+    np.stack([collapsed, _SQUARE, collapsed]),
+    np.stack([_SQUARE, collapsed, collapsed]),
+    _TRIANGLES,
   )
   # Collapsed against whole counts; what the template has collapsed itself does not.
-  np.testing.assert_array_equal(found, [50, 0])
+  np.testing.assert_array_equal(found, [50, 0, 0])
 
 
 def test_turned_triangles_percent_exception_raised():
