@@ -8,8 +8,6 @@ Everything else keeps float32, times float64. In memory all maps are float32.
 """
 
 import os
-import zipfile
-import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -188,7 +186,9 @@ def _read(
       data = {name: file[name] for name in file.files}
     found, version = str(data["kind"]), int(data["format_version"])
     made_with = str(data["template_name"]), str(data["template_hash"])
-  except _DAMAGE as error:
+  # Damaged bytes make zipfile, zlib and numpy raise a dozen kinds of exception, among
+  # them NotImplementedError, struct.error and MemoryError; nothing but reading is here.
+  except Exception as error:
     raise _damaged(path, kind, error) from error
   if found != kind:
     raise UserError(f"{path} is a {found} file where a {kind} file is needed.")
@@ -205,21 +205,9 @@ def _read(
     )
   try:
     _require(data, want)
-  except _DAMAGE as error:
+  except (KeyError, TypeError, ValueError) as error:
     raise _damaged(path, kind, error) from error
   return data
-
-
-# What numpy raises on archives cut short, overwritten, or of something else.
-_DAMAGE = (
-  OSError,
-  EOFError,
-  KeyError,
-  TypeError,
-  ValueError,
-  zipfile.BadZipFile,
-  zlib.error,
-)
 
 
 def _damaged(path: str, kind: str, error: Exception) -> UserError:
