@@ -1,0 +1,1 @@
+"""What leaves the program: SavedModel, OBJ, motion tables, retargeted video."""

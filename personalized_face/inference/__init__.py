@@ -1,0 +1,1 @@
+"""The trained system at work: tracks clips, reconstructs people, makes pictures."""

@@ -1,0 +1,195 @@
+"""Tracks a face through a clip with TrackNet (Supp. Section 3 of the paper).
+
+    frame --square of the frame before--> crop --TrackNet--> Tracking
+                 ^                                              |
+                 +---- bounds of the projected landmarks <------+
+
+follow.py says where the squares come from. Photos that do not follow one another are
+each detected.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from personalized_face.core.errors import UserError
+from personalized_face.core.types import PersonGeometry, Tensor, Tracking
+from personalized_face.data.crop import Square, crop_image, face_square
+from personalized_face.data.detector import FaceDetector, landmarks_68
+from personalized_face.data.video import Frame, read_image
+from personalized_face.face_model.files import Motion
+from personalized_face.inference.follow import SquareFollower
+from personalized_face.rendering.camera import project
+from personalized_face.systems.personalized_face import PersonalizedFace
+
+
+class TrackedClip(NamedTuple):
+  """A clip's motion and the pictures it was read from."""
+
+  motion: Motion  # F frames, numpy
+  crops: np.ndarray  # [F, S, S, 3] uint8 RGB, S the crop size of the system
+  landmarks: np.ndarray  # [F, L, 2] float32 as projected, pixels of the crop
+  first_frame: int  # index in the source of the first frame with a face
+  num_detections: int  # how many frames asked the detector
+
+
+class Tracker:
+  """TrackNet and the projection of its landmarks, traced once for any person."""
+
+  def __init__(self, system: PersonalizedFace):
+    self._system = system
+    self._marked = np.asarray(system.template.landmark_vertices)
+    self._step = tf.function(self._track_and_project)
+
+  def __call__(
+    self, crops: np.ndarray, geometry: PersonGeometry
+  ) -> tuple[Tracking, np.ndarray]:
+    """Tracks pictures of one person.
+
+    Args:
+      crops: [I, S, S, 3] uint8 RGB.
+      geometry: of that person, B = 1; only its marked vertices are used.
+
+    Returns:
+      The Tracking, [I, ...] numpy, and the landmarks [I, L, 2], pixels of the crop.
+    """
+    marked = PersonGeometry(
+      *(np.take(np.asarray(part), self._marked, axis=1) for part in geometry)
+    )
+    tracking, landmarks = self._step(to_float(crops), marked)
+    return Tracking(*(value.numpy() for value in tracking)), landmarks.numpy()
+
+  def _track_and_project(
+    self, images: Tensor, marked: PersonGeometry
+  ) -> tuple[Tracking, Tensor]:
+    tracking = self._system.track(images)
+    grouped = Tracking(*(value[tf.newaxis] for value in tracking))  # B = 1
+    # Eq. 1 is a sum per vertex, so the 68 marked vertices suffice.
+    vertices = self._system.face_model.shape(marked, grouped.expression)
+    vertices = self._system.camera_vertices(vertices, grouped)
+    return tracking, project(vertices, self._system.camera)[0]
+
+
+def to_float(crops: np.ndarray) -> np.ndarray:
+  """uint8 pictures as the networks take them: float32 in [0, 1]."""
+  return crops.astype(np.float32) / 255.0
+
+
+def geometry_of(system: PersonalizedFace, crops: np.ndarray) -> PersonGeometry:
+  """ModelNet's geometry (B = 1) of the person on crops [N, S, S, 3] uint8."""
+  person = system.model_face(to_float(crops)[np.newaxis])
+  return system.face_model.geometry(*system.face_model.vertex_offsets(person))
+
+
+def track_video(
+  system: PersonalizedFace,
+  frames: Iterable[Frame],
+  detector: FaceDetector,
+  name: str = "the video",
+  geometry: PersonGeometry | None = None,
+  check_every: int = 15,
+) -> TrackedClip:
+  """Tracks a video's face frame by frame.
+
+  Frames before the first face are left out.
+
+  Args:
+    system: with trained networks.
+    frames: in order, as `data.video.read_frames` yields them.
+    detector: for the first frame, after a loss, and for checks.
+    name: of the video, for messages.
+    geometry: of the person, B = 1; None lets ModelNet see the first crop. It decides
+      only where the landmarks are that the next square is drawn round.
+    check_every: every so many frames the detector checks that the face is still in the
+      square; 0 never, as the paper. See follow.py.
+
+  Raises:
+    UserError: no face in any frame.
+  """
+  tracker, crop_size = Tracker(system), system.camera.height
+  follower = SquareFollower(detector, check_every)
+  boxes, crops, trackings, projected, times = [], [], [], [], []
+  count, size = 0, (0, 0)
+  for frame in frames:
+    count += 1
+    square = follower.look(frame.image)
+    if square is None:
+      continue
+    crop = crop_image(frame.image, square, crop_size)
+    if geometry is None:
+      geometry = geometry_of(system, crop[np.newaxis])
+    tracking, landmarks = tracker(crop[np.newaxis], geometry)
+    follower.predict(landmarks[0], crop_size)
+    size = frame.image.shape[:2]
+    times.append(frame.time)
+    boxes.append(square.box)
+    crops.append(crop)
+    trackings.append(tracking)
+    projected.append(landmarks[0])
+  if not times:
+    raise UserError(
+      f"No face was found in any of the {count} frames of {name}; give a video with a "
+      "face in view, at least some 100 pixels high."
+    )
+  motion = Motion(
+    times=np.array(times, np.float64),
+    tracking=Tracking(*(np.concatenate(v) for v in zip(*trackings, strict=True))),
+    boxes=np.array(boxes, np.float32),
+    frame_size=size,
+    fps=_rate(times),
+  )
+  return TrackedClip(
+    motion,
+    np.stack(crops),
+    np.stack(projected),
+    first_frame=count - len(times),  # from the first face on, none is left out
+    num_detections=follower.num_detections,
+  )
+
+
+def find_faces(
+  paths: Sequence[str], detector: FaceDetector, crop_size: int
+) -> tuple[list[str], list[Square], np.ndarray]:
+  """Finds the face in each of several photos, which do not follow one another.
+
+  Args:
+    paths: of images.
+    detector: asked once for each.
+    crop_size: S, pixels.
+
+  Returns:
+    The paths of those with a face, their squares and crops [F, S, S, 3] uint8.
+
+  Raises:
+    UserError: an image cannot be read, or none has a face.
+  """
+  found, squares, crops = [], [], []
+  for path in paths:
+    photo = read_image(path)
+    points = detector.detect(photo)
+    if points is None:
+      logging.warning("No face was found in %s; it is left out.", path)
+      continue
+    found.append(path)
+    squares.append(face_square(landmarks_68(points)))
+    crops.append(crop_image(photo, squares[-1], crop_size))
+  if not found:
+    raise UserError(
+      f"No face was found in {', '.join(paths)}; give photos with a face in view, at "
+      "least some 100 pixels high."
+    )
+  return found, squares, np.stack(crops)
+
+
+def squares_of(boxes: np.ndarray) -> Iterator[Square]:
+  """The squares that a motion's boxes [F, 4] are the corners of."""
+  for x0, y0, x1, _ in np.asarray(boxes, np.float64).tolist():
+    yield Square(x0, y0, x1 - x0)
+
+
+def _rate(times: Sequence[float]) -> float:
+  """Mean frames per second, which keeps the clip's length; 25 for a single frame."""
+  return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 25.0

@@ -1,0 +1,130 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy_clip import (
+  FPS,
+  SIZE,
+  StubDetector,
+  picture,
+  straight_path,
+  toy_system,
+  write_clip,
+)
+
+from personalized_face.core.errors import UserError
+from personalized_face.data.detector import NUM_MESH_POINTS, landmarks_68
+from personalized_face.data.video import read_frames
+from personalized_face.export.retarget import opening_metrics, retarget, target_person
+from personalized_face.export.run_folder import write_reconstruction
+from personalized_face.face_model.files import save_person
+from personalized_face.inference.render import ClipRenderer
+
+
+@pytest.fixture(scope="module")
+def system():
+  return toy_system()
+
+
+@pytest.fixture()
+def clip(tmp_path):
+  write_clip(tmp_path / "a.mp4", straight_path(8))
+  return str(tmp_path / "a.mp4")
+
+
+def test_retarget_of_a_person_onto_themself_is_the_identity(system, clip, tmp_path):
+  own = write_reconstruction(system, [clip], str(tmp_path / "run"), StubDetector())
+  frames = ClipRenderer(system).all(own.person, own.source.motion.tracking)
+  for target in (str(tmp_path / "run"), clip):
+    driven = retarget(system, [clip], target, str(tmp_path / "out"), StubDetector())
+    # person.npz keeps the blendshapes' maps in half precision: 2^-11 of some 0.1 dm.
+    np.testing.assert_allclose(driven.vertices, frames.vertices, atol=2e-4)
+    np.testing.assert_allclose(driven.landmarks, frames.landmarks, atol=2e-2)
+    own_expression = own.source.motion.tracking.expression
+    np.testing.assert_array_equal(
+      driven.driver.motion.tracking.expression, own_expression
+    )
+
+
+def test_target_person_from_a_folder_or_its_file(system, tmp_path):
+  person = system.face_model.template_person()
+  person = type(person)(*(value[0].numpy() for value in person))
+  path = str(tmp_path / "person.npz")
+  save_person(path, person, system.template)
+  for target in (path, str(tmp_path)):
+    read = target_person(system, target, StubDetector(), 8)
+    np.testing.assert_array_equal(read.static_albedo, person.static_albedo)
+
+
+def test_retarget_moves_the_target_as_the_driver(system, clip, tmp_path):
+  Image.fromarray(np.roll(picture((64, 48)), 1, -1)).save(tmp_path / "target.png")
+  out = str(tmp_path / "out")
+  driven = retarget(system, [clip], str(tmp_path / "target.png"), out, StubDetector())
+  template, tracking = system.template, driven.driver.motion.tracking
+  assert sorted(os.listdir(out)) == [
+    "driven.mp4",
+    "metrics.json",
+    "motion.csv",
+    "motion.npz",
+    "person.npz",
+    "sheet.png",
+  ]
+  batched = type(driven.target)(*(value[np.newaxis] for value in driven.target))
+  offsets = system.face_model.vertex_offsets(batched)
+  geometry = system.face_model.geometry(*offsets)
+  assert np.abs(geometry.neutral[0] - template.vertices).max() > 1e-3
+  # Eq. 1 by hand: the target's shapes, the driver's coefficients.
+  expected = geometry.neutral[0] + np.einsum(
+    "vkc,fk->fvc", geometry.displacements[0], tracking.expression
+  )
+  np.testing.assert_allclose(driven.vertices, expected, atol=1e-5)
+  video = list(read_frames(f"{out}/driven.mp4", None))
+  assert len(video) == 8 and video[0].image.shape == (SIZE, 2 * SIZE, 3)
+  assert video[-1].time == pytest.approx(7 / FPS, rel=1e-2)  # rounded timestamps
+  left = video[3].image[:, :SIZE].astype(int) - driven.driver.crops[3]
+  assert np.abs(left).mean() < 4  # H.264 at crf 18, colour at half resolution
+  metrics = json.loads(open(f"{out}/metrics.json").read())
+  assert metrics["frames"] == metrics["frames_with_detected_face"] == 8
+  assert metrics == driven.metrics
+
+
+def _mesh(mouth: float, eye: float) -> np.ndarray:
+  """A mesh of 478 points whose 68 have these openings, pixels."""
+  numbered = np.repeat(np.arange(NUM_MESH_POINTS, dtype=np.float32)[:, None], 3, 1)
+  ibug = landmarks_68(numbered)[:, 0].astype(int)
+  points = np.zeros([NUM_MESH_POINTS, 3], np.float32)
+  points[ibug] = np.random.default_rng(0).uniform(0, 100, [68, 3])
+  points[ibug[62]], points[ibug[66]] = (50, 70, 0), (50, 70 + mouth, 0)
+  for upper, lower, x in ((37, 41, 20), (38, 40, 25), (43, 47, 70), (44, 46, 75)):
+    points[ibug[upper]], points[ibug[lower]] = (x, 40, 0), (x, 40 + eye, 0)
+  return points
+
+
+def test_opening_metrics_follow_the_driver():
+  openings = [(2.0, 4.0), (5.0, 3.0), (11.0, 5.0), (3.0, 1.0)]
+  detected = [_mesh(mouth, eye) for mouth, eye in openings]
+  driven = np.stack([landmarks_68(_mesh(3 * m, 9 - e)) for m, e in openings])
+  metrics = opening_metrics(detected, driven)
+  assert metrics["mouth_opening_correlation"] == 1.0
+  assert metrics["right_eye_opening_correlation"] == -1.0
+  assert metrics["left_eye_opening_correlation"] == -1.0
+  # A frame without a detected face takes no part.
+  driven[1] = driven[2]
+  detected[1] = None
+  metrics = opening_metrics(detected, driven)
+  assert metrics["mouth_opening_correlation"] == 1.0
+  assert metrics["frames_with_detected_face"] == 3
+  assert opening_metrics([None], driven[:1])["mouth_opening_correlation"] is None
+
+
+def test_retarget_exception_raised(system, clip, tmp_path):
+  out = str(tmp_path / "out")
+  with pytest.raises(UserError, match="nobody.npz"):
+    retarget(system, [clip], str(tmp_path / "nobody.npz"), out, StubDetector())
+  with pytest.raises(UserError, match="neither a person.npz nor images"):
+    retarget(system, [clip], str(tmp_path / "out"), out, StubDetector())
+  with pytest.raises(UserError, match="missing.mp4"):
+    retarget(system, [str(tmp_path / "missing.mp4")], clip, out, StubDetector())
+  assert os.listdir(out) == []

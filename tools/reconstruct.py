@@ -1,0 +1,67 @@
+r"""Reconstructs the person of a video, or of photos, with a trained run.
+
+  pface_reconstruct --run_dir=runs/mine --input=clip.mp4 --output_dir=out
+  pface_reconstruct --run_dir=runs/mine --input=a.jpg --input=b.jpg --output_dir=out
+
+The folder gets the person's model (person.npz, face.obj with its texture), the motion
+(motion.npz, motion.csv), a contact sheet (sheet.png) and the face put back into the
+video (overlay.mp4). Meshes are in metres. --blendshapes and --frames add OBJ files of
+every blendshape and of every frame.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from personalized_face.tools._app import run as run_app
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run_dir", None, "A run of pface_train.")
+flags.DEFINE_multi_string("input", None, "A video; or images or folders of images.")
+flags.DEFINE_string("output_dir", None, "Gets the files; made if missing.")
+flags.DEFINE_integer(
+  "num_model_images", 8, "At most so many pictures go into ModelNet.", lower_bound=1
+)
+flags.DEFINE_float(
+  "fps", None, "Frames per second to use; all if not given.", lower_bound=0.01
+)
+flags.DEFINE_integer(
+  "check_every",
+  15,
+  "Every so many frames the detector checks that the face is still where the tracker "
+  "looks; 0 never, as in the paper.",
+  lower_bound=0,
+)
+flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")
+flags.DEFINE_bool("frames", False, "Also write frames/NUMBER.obj.")
+flags.mark_flags_as_required(["run_dir", "input", "output_dir"])
+
+
+def main(argv: Sequence[str]) -> None:
+  """Loads the run and writes the reconstruction."""
+  del argv
+  from personalized_face.data.detector import MediaPipeDetector
+  from personalized_face.export.run_folder import write_reconstruction
+  from personalized_face.training.checkpoints import load_system
+
+  write_reconstruction(
+    load_system(FLAGS.run_dir),
+    FLAGS.input,
+    FLAGS.output_dir,
+    MediaPipeDetector(),
+    num_model_images=FLAGS.num_model_images,
+    fps=FLAGS.fps,
+    check_every=FLAGS.check_every,
+    blendshape_objs=FLAGS.blendshapes,
+    frame_objs=FLAGS.frames,
+  )
+  print(f"Reconstructed. Look at sheet.png and the overlay in {FLAGS.output_dir}.")
+
+
+def run() -> None:
+  """Entry point of the console command."""
+  run_app(main)
+
+
+if __name__ == "__main__":
+  run()
