@@ -1,0 +1,1 @@
+"""Builds face templates: the default one, from measured points and anatomy."""
