@@ -14,6 +14,7 @@ input, its dataset_info.json counts frames.
 from collections.abc import Sequence
 
 from absl import flags
+
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS

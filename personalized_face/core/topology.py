@@ -67,7 +67,7 @@ def triangle_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
   Returns:
     [..., T, 3].
   """
-  return _unit(_area_vectors(tf.gather(vertices, triangles, axis=-2)))
+  return normalize(_area_vectors(tf.gather(vertices, triangles, axis=-2)))
 
 
 def vertex_normals(vertices: Tensor, triangles: np.ndarray) -> Tensor:
@@ -121,7 +121,7 @@ class VertexNormals:
     a, b, c = tf.split(self._corners.apply(flat), 3, axis=1)  # [I, T, 3] each
     area_vectors = tf.linalg.cross(b - a, c - a)
     summed = self._corners.apply_transposed(tf.concat([area_vectors] * 3, axis=1))
-    return tf.reshape(_unit(summed), tf.shape(vertices))
+    return tf.reshape(normalize(summed), tf.shape(vertices))
 
 
 def _area_vectors(corners: Tensor) -> Tensor:
@@ -130,8 +130,18 @@ def _area_vectors(corners: Tensor) -> Tensor:
   return tf.linalg.cross(b - a, c - a)
 
 
-def _unit(vectors: Tensor) -> Tensor:
-  """Normalises, with value and gradient 0 instead of NaN at the zero vector."""
+def normalize(vectors: Tensor) -> Tensor:
+  """Unit vectors; the zero vector stays zero, and its gradient is zero, not NaN.
+
+  Args:
+    vectors: [..., 3]; shorter than 1e-12 counts as zero (the area vector of a triangle
+      of 1 micrometre is 1e-10 square decimetres).
+
+  Returns:
+    [..., 3].
+  """
   squared = tf.reduce_sum(vectors * vectors, axis=-1, keepdims=True)
-  # The area vectors of a 0.1 mm triangle are 1e-6 dm^2: far above this floor.
-  return vectors * tf.math.rsqrt(tf.maximum(squared, 1e-24))
+  positive = squared > 1e-24
+  # Selected before the root too: a gradient through an unused branch would be NaN.
+  inverse = tf.math.rsqrt(tf.where(positive, squared, tf.ones_like(squared)))
+  return tf.where(positive, vectors * inverse, tf.zeros_like(vectors))

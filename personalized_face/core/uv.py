@@ -27,25 +27,123 @@ def sample_uv(maps: Tensor, uv: Tensor) -> Tensor:
   """
   side = shapes.check(maps, "[I, U, U, C]", "maps")["U"]
   shapes.check(uv, "[..., 2]", "uv")
-  count, channels = tf.shape(maps)[0], maps.shape[-1]
-  points = tf.reshape(uv, tf.stack([count, -1, 2]))  # [I, P, 2]
-  position = tf.clip_by_value(points * side - 0.5, 0.0, side - 1.0)
+  channels = maps.shape[-1]
+  index, place = texel_index(uv, side)
+  image = tf.reshape(tf.range(tf.shape(maps)[0]), [-1] + [1] * (index.shape.rank - 1))
+  quads = tf.reshape(texel_quads(maps), [-1, 4 * channels])
+  return look_up(quads, index + image * side * side, place)
+
+
+def texel_quads(maps: Tensor) -> Tensor:
+  """Puts the four texels of each bilinear cell side by side.
+
+  One gather of 4 C numbers then serves a look-up, and one scatter its gradient.
+
+  Args:
+    maps: [I, U, U, C].
+
+  Returns:
+    [I, U * U, 4 * C]: each texel, its right neighbour, the one below, the one below
+    right. The last row and column wrap around; `texel_index` never points there.
+  """
+  side, channels = maps.shape[-2], maps.shape[-1]
+  right = tf.roll(maps, -1, axis=2)
+  below = tf.roll(maps, -1, axis=1)
+  quads = tf.concat([maps, right, below, tf.roll(right, -1, axis=1)], axis=-1)
+  return tf.reshape(quads, [-1, side * side, 4 * channels])
+
+
+def texel_index(uv: Tensor, side: int) -> tuple[Tensor, Tensor]:
+  """The bilinear cell that a texture coordinate falls in.
+
+  Args:
+    uv: [..., 2].
+    side: U.
+
+  Returns:
+    [...] int32 index of the cell's top-left texel, row * U + column; and [..., 2] the
+    place within the cell in [0, 1] (right, down), differentiable.
+  """
+  position = tf.clip_by_value(uv * side - 0.5, 0.0, side - 1.0)
   corner = tf.stop_gradient(tf.minimum(tf.floor(position), max(side - 2, 0)))
-  fraction = position - corner  # [I, P, 2]
   column, row = tf.unstack(tf.cast(corner, tf.int32), axis=-1)
-  right, down = tf.split(fraction, 2, axis=-1)  # [I, P, 1] each
-  step = min(side - 1, 1)  # a map of one texel has no neighbour
-  flat = tf.reshape(maps, tf.stack([count * side * side, channels]))
-  first = tf.range(count)[:, tf.newaxis] * (side * side) + row * side + column
-  top_left = tf.gather(flat, first)
-  top_right = tf.gather(flat, first + step)
-  low_left = tf.gather(flat, first + step * side)
-  low_right = tf.gather(flat, first + step * side + step)
+  return row * side + column, position - corner
+
+
+def look_up(
+  quads: Tensor, index: Tensor, place: Tensor, jit_compile: bool = False
+) -> Tensor:
+  """Reads `texel_quads` at cells that `texel_index` found.
+
+  The gradient to `quads` is one segment sum of the outer products of the four bilinear
+  weights with the upstream gradient; it adds up in a fixed order.
+
+  Args:
+    quads: [R, 4 * C].
+    index: [...] int32 in [-1, R).
+    place: [..., 2] (right, down) in [0, 1].
+    jit_compile: compile the arithmetic; the gather and the sum stay plain operations.
+
+  Returns:
+    [..., C]; 0, without gradient, where the index is -1.
+  """
+  blend, slopes = _COMPILED if jit_compile else (blend_quads, _blend_slopes)
+
+  @tf.custom_gradient
+  def read(quads, place):
+    count = tf.shape(quads)[0]
+    cells = tf.gather(quads, tf.maximum(index, 0))  # [..., 4 C]
+    inside = (index >= 0)[..., tf.newaxis]
+    values = blend(cells, place)
+
+    def gradient(upstream):
+      upstream = tf.where(inside, upstream, tf.zeros_like(upstream))
+      to_cells, to_place = slopes(cells, place, upstream)
+      # A segment sum leaves out negative indices.
+      return tf.math.unsorted_segment_sum(to_cells, index, count), to_place
+
+    return tf.where(inside, values, tf.zeros_like(values)), gradient
+
+  return read(quads, place)
+
+
+def blend_quads(cells: Tensor, place: Tensor) -> Tensor:
+  """Bilinear blend of what `texel_quads` put side by side.
+
+  Args:
+    cells: [..., 4 * C].
+    place: [..., 2] (right, down) in [0, 1].
+
+  Returns:
+    [..., C].
+  """
+  right, down = tf.split(place, 2, axis=-1)
+  top_left, top_right, low_left, low_right = tf.split(cells, 4, axis=-1)
   top = top_left + (top_right - top_left) * right
   low = low_left + (low_right - low_left) * right
-  values = top + (low - top) * down  # [I, P, C]
-  shape = tf.concat([tf.shape(uv)[:-1], [channels]], axis=0)
-  return tf.ensure_shape(tf.reshape(values, shape), uv.shape[:-1] + [channels])
+  return top + (low - top) * down
+
+
+def _blend_slopes(
+  cells: Tensor, place: Tensor, upstream: Tensor
+) -> tuple[Tensor, Tensor]:
+  """The gradient of `blend_quads`: to `cells` [..., 4 * C] and to `place` [..., 2]."""
+  right, down = tf.split(place, 2, axis=-1)
+  weights = tf.concat(
+    [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], -1
+  )
+  to_cells = weights[..., :, tf.newaxis] * upstream[..., tf.newaxis, :]
+  top_left, top_right, low_left, low_right = tf.split(cells, 4, axis=-1)
+  across, twist = top_right - top_left, top_left - top_right - low_left + low_right
+  to_right = (across + twist * down) * upstream
+  to_down = (low_left - top_left + twist * right) * upstream
+  to_place = tf.stack([tf.reduce_sum(to_right, -1), tf.reduce_sum(to_down, -1)], -1)
+  return tf.reshape(to_cells, tf.shape(cells)), to_place
+
+
+_COMPILED = tuple(
+  tf.function(part, jit_compile=True) for part in (blend_quads, _blend_slopes)
+)
 
 
 class VertexSampler:

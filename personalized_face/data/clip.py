@@ -73,7 +73,7 @@ def read_clip(
   frames = read_frames(source.path, preparation.fps)
   if progress:
     total = frame_count(source.path, preparation.fps)
-    frames = tqdm(frames, f"preparing {source.clip}", total, unit="frame")
+    frames = tqdm(frames, f"preparing {source.clip}", total, unit="frame", delay=0.5)
   for frame, mesh in track_faces(frames, detector, preparation.box_margin):
     index = counts["read"]
     counts["read"] += 1

@@ -12,7 +12,7 @@ from test_detector import BrightBoxDetector
 
 from personalized_face.core.errors import UserError
 from personalized_face.data import records
-from personalized_face.data.clip import Preparation
+from personalized_face.data.clip import Preparation, read_clip
 from personalized_face.data.corpora import ClipSource, find_clips
 from personalized_face.data.dataset import make_dataset
 from personalized_face.data.prepare import prepare
@@ -88,6 +88,22 @@ def test_the_crop_follows_the_face(tmp_path):
     column, row = landmarks.mean(axis=0).astype(int)
     assert image.shape == (32, 32) and image[row, column] > 200
     assert image[0, 0] < 60
+
+
+def test_a_lost_face_is_framed_anew(tmp_path):
+  """The square after a gap is that of its own frame, not smoothed with the last one."""
+  folder = tmp_path / "ann"
+  folder.mkdir()
+  for i, left in enumerate((20, None, 26)):
+    image = np.zeros([96, 160, 3], np.uint8)
+    if left:
+      image[30:70, left : left + 40] = 255
+    cv2.imwrite(str(folder / f"{i}.png"), image)
+  source = ClipSource(str(folder), "ann", "ann")
+  clip, counts = read_clip(source, SMALL, BrightBoxDetector())
+  assert counts == {"read": 3, "no_face": 1, "too_small": 0}
+  # The same face 6 pixels further on, float32.
+  np.testing.assert_allclose(np.diff(clip.squares, axis=0), [[6, 0, 0]], atol=1e-4)
 
 
 def test_settings_and_gates(tmp_path):

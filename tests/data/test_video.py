@@ -6,6 +6,7 @@ import pytest
 
 from personalized_face.core.errors import UserError
 from personalized_face.data.video import (
+  _sampled,
   frame_count,
   list_images,
   read_frames,
@@ -45,6 +46,40 @@ def test_read_samples_by_time(tmp_path):
   ]
   assert len(list(read_frames(path, 100))) == 26
   assert abs(frame_count(path, 10) - 11) <= 1
+
+
+class FakeCapture:
+  """An opened video whose frames lie at given times, in seconds."""
+
+  def __init__(self, times, nominal=25.0):
+    self.times, self.nominal, self.index = times, nominal, -1
+
+  def grab(self):
+    self.index += 1
+    return self.index < len(self.times)
+
+  def get(self, name):
+    if name == cv2.CAP_PROP_FPS:
+      return self.nominal
+    return 1000 * self.times[self.index]
+
+  def retrieve(self):
+    return True, np.full([4, 4, 3], self.index, np.uint8)
+
+
+def _sampled_indices(times, fps):
+  frames = _sampled("fake.mp4", FakeCapture(times), fps)
+  return [(int(f.image[0, 0, 0]), round(f.time, 3)) for f in frames]
+
+
+def test_variable_frame_rate_keeps_its_times():
+  """A gap is not made up for by a burst of frames after it; time starts at 0."""
+  times = np.array([2.0, 2.04, 2.13, 3.51, 3.53, 3.55, 3.61])
+  assert _sampled_indices(times, 10) == [(0, 0.0), (2, 0.13), (3, 1.51), (6, 1.61)]
+
+
+def test_missing_timestamps_are_counted():
+  assert _sampled_indices(np.zeros(6), 10) == [(0, 0.0), (3, 0.12), (5, 0.2)]
 
 
 def test_colours_are_rgb(tmp_path):

@@ -1,0 +1,1 @@
+"""Triangles to pictures: camera, rasterize, interpolate, shade. Knows no faces."""

@@ -1,0 +1,174 @@
+"""`RendererLayer`: posed vertices, albedo maps and light to pictures (Section 3.3).
+
+Vertices -> normals -> corners of triangles | visibility -> per pixel: barycentrics,
+normal, texture coordinates -> albedo and parsing looked up in UV maps -> shading.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from personalized_face.core import shapes
+from personalized_face.core.topology import VertexNormals, normalize
+from personalized_face.core.types import Rendering, Tensor
+from personalized_face.core.uv import (
+  blend_quads,
+  look_up,
+  texel_index,
+  texel_quads,
+)
+from personalized_face.rendering.camera import Camera
+from personalized_face.rendering.compiled import compiled
+from personalized_face.rendering.interpolate import (
+  blend_corners,
+  corner_operator,
+  corner_rows,
+  pixel_rows,
+)
+from personalized_face.rendering.rasterize import choose_backend, triangle_ids
+from personalized_face.rendering.shading import shade
+from personalized_face.rendering.surface import see_surface
+
+
+class RendererLayer(keras.layers.Layer):
+  """Renders one textured mesh per frame. No variables.
+
+  Visibility is not differentiated; all else is: the image, the normals and the parsing
+  probabilities have gradients with respect to vertices, albedo maps and light.
+  """
+
+  def __init__(
+    self,
+    triangles: np.ndarray,
+    hole_triangles: np.ndarray,
+    uv: np.ndarray,
+    label_map: np.ndarray,
+    camera: Camera,
+    backend: str = "auto",
+    jit_compile: bool = False,
+    **kwargs,
+  ):
+    """Precomputes the tables of the mesh.
+
+    Args:
+      triangles: [T, 3] int, the surface.
+      hole_triangles: [E, 3] int, E >= 0: they close the holes of the surface (eyes,
+        mouth), hide what lies behind them, and appear in `parsing` alone.
+      uv: [V, 2] texture coordinates.
+      label_map: [U', U', P] float, class probabilities over UV.
+      camera: the camera.
+      backend: of the rasterizer, see `rasterize.choose_backend`.
+      jit_compile: compile the arithmetic between the gathers and scatters. Faster on a
+        CPU than plain graph mode and than compiling everything; leave it off in what a
+        model server must load.
+      **kwargs: name and such, for Keras.
+    """
+    kwargs.setdefault("dtype", "float32")
+    super().__init__(trainable=False, **kwargs)
+    self.camera = camera
+    self._backend = choose_backend(backend)
+    self._jit_compile = jit_compile
+    self._num_surface = len(triangles)
+    self._triangles = np.concatenate([triangles, hole_triangles]).astype(np.int32)
+    self._normals = VertexNormals(triangles, len(uv))
+    self._corners = corner_operator(self._triangles, len(uv))
+    self._uv_rows = np.asarray(uv)[self._triangles].reshape(-1, 6)
+    self._label_side = label_map.shape[0]
+    labels = tf.constant(label_map)[tf.newaxis]
+    self._label_quads = texel_quads(labels)[0].numpy()  # [U' * U', 4 * P]
+    self._make_rows, self._unwrap, self._finish = (
+      compiled(part) if jit_compile else part
+      for part in (self._vertices_to_rows, self._surface_to_uv, self._pixels_to_images)
+    )
+
+  def call(
+    self, vertices_camera: Tensor, albedo_maps: Tensor, light: Tensor
+  ) -> Rendering:
+    """Renders.
+
+    Args:
+      vertices_camera: [B, N, V, 3] decimetres, camera space.
+      albedo_maps: [B, N, U, U, 3] linear RGB.
+      light: [B, N, 9, 3] spherical-harmonics coefficients, camera space.
+
+    Returns:
+      The rendering; mask, image, albedo, shading and normals are 0 off the surface
+      (holes included), the parsing is class 0 off the mesh.
+    """
+    shapes.check(vertices_camera, "[B, N, V, 3]", "vertices_camera")
+    side = shapes.check(albedo_maps, "[B, N, U, U, 3]", "albedo_maps")["U"]
+    shapes.check(light, "[B, N, 9, 3]", "light")
+    lead = tf.shape(vertices_camera)[:2]
+    vertices = tf.reshape(vertices_camera, [-1, vertices_camera.shape[2], 3])
+    maps = tf.reshape(albedo_maps, [-1, side, side, 3])
+    light = tf.reshape(light, [-1, 9, 3])
+
+    ids = triangle_ids(
+      vertices, self._triangles, self.camera, self._backend, self._jit_compile
+    )
+    rows = self._make_rows(vertices)
+    weights, directions = see_surface(rows, ids, self.camera, self._jit_compile)
+    normals, uv = self._unwrap(weights, directions, ids)
+    texel, place = texel_index(uv, side)
+    texel = pixel_rows(tf.where(self._on_surface(ids), texel, -1), side * side)
+    quads = tf.reshape(texel_quads(maps), [-1, 12])
+    albedo = look_up(quads, texel, place, self._jit_compile)
+    rendering = self._finish(normals, uv, albedo, light, ids)
+
+    def unflatten(image):  # [I, H, W, ...] -> [B, N, H, W, ...]
+      restored = tf.reshape(image, tf.concat([lead, tf.shape(image)[1:]], axis=0))
+      return tf.ensure_shape(restored, vertices_camera.shape[:2] + image.shape[1:])
+
+    return Rendering(*(unflatten(image) for image in rendering))
+
+  def _vertices_to_rows(self, vertices: Tensor) -> Tensor:
+    """[I, V, 3] -> [I, T + E, 18]: position and normal of the corners, by corner."""
+    attributes = tf.concat([vertices, self._normals(vertices)], axis=-1)
+    return corner_rows(attributes, self._triangles, self._corners)
+
+  def _surface_to_uv(
+    self, weights: Tensor, directions: Tensor, ids: Tensor
+  ) -> tuple[Tensor, Tensor]:
+    """Unit normals, 0 off the surface, and texture coordinates, 0 off the mesh.
+
+    Args:
+      weights: [I, H, W, 3] barycentrics.
+      directions: [I, H, W, 3] interpolated normals, any length.
+      ids: [I, H, W].
+
+    Returns:
+      [I, H, W, 3] and [I, H, W, 2].
+    """
+    surface = self._on_surface(ids)[..., tf.newaxis]
+    normals = tf.where(surface, normalize(directions), tf.zeros_like(directions))
+    uv_rows = tf.gather(tf.constant(self._uv_rows, weights.dtype), tf.maximum(ids, 0))
+    return normals, blend_corners(uv_rows, weights)
+
+  def _pixels_to_images(
+    self, normals: Tensor, uv: Tensor, albedo: Tensor, light: Tensor, ids: Tensor
+  ) -> tuple[Tensor, ...]:
+    """The fields of a `Rendering`.
+
+    Args:
+      normals: [I, H, W, 3].
+      uv: [I, H, W, 2].
+      albedo: [I, H, W, 3], 0 off the surface.
+      light: [I, 9, 3].
+      ids: [I, H, W].
+
+    Returns:
+      image, mask, albedo, shading, normals and parsing, each [I, H, W, ...].
+    """
+    mask = tf.cast(self._on_surface(ids), normals.dtype)
+    image, shading = shade(albedo, normals, light)
+    texel, place = texel_index(uv, self._label_side)
+    labels = tf.gather(tf.constant(self._label_quads, uv.dtype), texel)
+    # Off the mesh the first class, "background", is certain.
+    background = tf.one_hot(0, labels.shape[-1] // 4, dtype=uv.dtype)
+    covered = (ids >= 0)[..., tf.newaxis]
+    parsing = tf.where(covered, blend_quads(labels, place), background)
+    return image, mask, albedo, shading * mask[..., tf.newaxis], normals, parsing
+
+  def _on_surface(self, ids: Tensor) -> Tensor:
+    """[I, H, W] bool: the pixel sees the surface, not a hole or nothing."""
+    return (ids >= 0) & (ids < self._num_surface)

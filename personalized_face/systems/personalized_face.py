@@ -1,0 +1,263 @@
+"""The paper's Fig. 1: ModelNet and TrackNet, the face model, the renderer.
+
+    images [B, N, H, W, 3] --ModelNet--> PersonModel   (what the person looks like)
+                           --TrackNet--> Tracking      (what each frame does)
+    PersonModel, Tracking  --Eq. 1, 2--> FaceMesh --pose, camera, light--> Rendering
+
+Losses, metrics, pictures, inference and export all start from the `Outputs` of here.
+"""
+
+import gin
+import keras
+import numpy as np
+import tensorflow as tf
+
+from personalized_face.core import rotation
+from personalized_face.core.types import (
+  FaceMesh,
+  Outputs,
+  PersonModel,
+  Tensor,
+  Tracking,
+)
+from personalized_face.face_model.face_model import FaceModel
+from personalized_face.face_model.parameters import person_from_raw, tracking_from_raw
+from personalized_face.networks.model_net import ModelNet
+from personalized_face.networks.track_net import TrackNet
+from personalized_face.rendering.camera import Camera, project
+from personalized_face.rendering.renderer import RendererLayer
+from personalized_face.template.face_template import FaceTemplate
+
+# Which corrections ModelNet makes: rows A (none) to C (all) of the paper's Table 1, and
+# Fig. 3c (neutral: the identity's alone, Delta_0).
+CORRECTIONS = ("none", "neutral", "all")
+
+
+class PersonalizedFace(keras.Model):
+  """Networks, face model and renderer for one template and one crop size.
+
+  Attributes:
+    template: the FaceTemplate everything is expressed in.
+    camera: the Camera of the crops.
+    model_net, track_net: the two networks.
+    mean_albedo: [U, U, 3] variable R_0^t of Eq. 2, starting at the template's R_0.
+    face_model, renderer: Eq. 1 and 2; mesh to picture. No variables.
+  """
+
+  def __init__(
+    self,
+    template: FaceTemplate,
+    camera: Camera,
+    model_net: ModelNet,
+    track_net: TrackNet,
+    shape_corrections: str = "all",
+    albedo_corrections: str = "all",
+    rasterizer: str = "auto",
+    jit_compile_renderer: bool = False,
+  ):
+    super().__init__(name="personalized_face")
+    for value in (shape_corrections, albedo_corrections):
+      if value not in CORRECTIONS:
+        raise ValueError(f"corrections are one of {CORRECTIONS}, not {value!r}")
+    self.template = template
+    self.camera = camera
+    self.model_net = model_net
+    self.track_net = track_net
+    self.shape_corrections = shape_corrections
+    self.albedo_corrections = albedo_corrections
+    self.mean_albedo = self.add_weight(
+      name="mean_albedo",
+      shape=template.mean_albedo.shape,
+      initializer=keras.initializers.Constant(0.0),
+    )
+    self.mean_albedo.assign(template.mean_albedo)
+    self.face_model = FaceModel(template)
+    self.renderer = RendererLayer(
+      triangles=template.triangles,
+      hole_triangles=template.hole_triangles,
+      uv=template.uv,
+      label_map=template.parsing_map,
+      camera=camera,
+      backend=rasterizer,
+      jit_compile=jit_compile_renderer,
+    )
+    self._landmark_vertices = np.asarray(template.landmark_vertices)
+
+  @property
+  def is_prior(self) -> bool:
+    """Whether this is the bare 3DMM prior, row A of Table 1."""
+    return self.shape_corrections == self.albedo_corrections == "none"
+
+  def model_face(self, images: Tensor, training: bool = False) -> PersonModel:
+    """ModelNet: N pictures of each of B persons to their corrections.
+
+    Args:
+      images: [B, N, H, W, 3] float32 in [0, 1]; any N >= 1.
+      training: whether batch normalisation uses the batch's statistics.
+    """
+    if self.is_prior:
+      return self.face_model.template_person(tf.shape(images)[0])
+    raw = self.model_net(images, training=training)
+    person = person_from_raw(raw, self.mean_albedo)
+    # The switched-off corrections of an ablation are exact zeros.
+    return person._replace(
+      neutral_correction=_keep(person.neutral_correction, self.shape_corrections, 1),
+      blendshape_corrections=_keep(
+        person.blendshape_corrections, self.shape_corrections, 2
+      ),
+      static_albedo=person.static_albedo
+      if self.albedo_corrections != "none"
+      else tf.zeros_like(person.static_albedo) + self.template.mean_albedo,
+      dynamic_albedo=_keep(person.dynamic_albedo, self.albedo_corrections, 2),
+    )
+
+  def track(self, images: Tensor, training: bool = False) -> Tracking:
+    """TrackNet: [I, H, W, 3] float32 in [0, 1] to the Tracking [I, ...] of each."""
+    raw = self.track_net(images, training=training)
+    return tracking_from_raw(raw, self.template.num_blendshapes)
+
+  def camera_vertices(self, vertices: Tensor, tracking: Tracking) -> Tensor:
+    """Head pose: S~_n = R_n S_n + t_n (Section 3.3), [B, N, V, 3] camera space."""
+    return rotation.transform(vertices, tracking.rotation, tracking.translation)
+
+  def project_landmarks(self, vertices_camera: Tensor) -> Tensor:
+    """The 68 marked vertices on the picture, [B, N, V, 3] -> [B, N, L, 2] pixels."""
+    marked = tf.gather(vertices_camera, self._landmark_vertices, axis=-2)
+    return project(marked, self.camera)
+
+  def reconstruct(self, person: PersonModel, tracking: Tracking) -> Outputs:
+    """Combines who it is with what it does: Eq. 1, Eq. 2, pose, camera and renderer.
+
+    Args:
+      person: leading dimension B.
+      tracking: leading dimensions [B, N]. From another person's pictures, this is
+        the paper's retargeting.
+    """
+    neutral_offsets, blendshape_offsets = self.face_model.vertex_offsets(person)
+    albedo = self.face_model.albedo(person, tracking.expression)
+    return self._render(person, tracking, neutral_offsets, blendshape_offsets, albedo)
+
+  def reconstruct_prior(self, tracking: Tracking) -> Outputs:
+    """`reconstruct` for the bare template with R_0^t, without sampling zero maps."""
+    persons = tf.shape(tracking.expression)[0]
+    frames = tf.shape(tracking.expression)[1]
+    count, num = self.template.num_vertices, self.template.num_blendshapes
+    albedo = tf.broadcast_to(
+      self.mean_albedo,
+      tf.concat([[persons, frames], self.template.mean_albedo.shape], axis=0),
+    )
+    return self._render(
+      self.face_model.template_person(persons),
+      tracking,
+      tf.zeros([persons, count, 3]),
+      tf.zeros([persons, count, num, 3]),
+      albedo,
+    )
+
+  def call(
+    self,
+    images: Tensor,
+    training: bool = False,
+    train_track_net: bool | None = None,
+    train_model_net: bool | None = None,
+    corrections: bool = True,
+  ) -> Outputs:
+    """Both networks on the same pictures: [B, N, H, W, 3] to a full reconstruction.
+
+    Args:
+      images: float32 in [0, 1].
+      training: batch statistics in both networks, unless said apart for one of them
+        (`train_track_net`, `train_model_net`: stage 2 holds TrackNet still).
+      corrections: False leaves ModelNet out, and shows the template.
+    """
+    track_training = training if train_track_net is None else train_track_net
+    tracking = self.track_groups(images, training=track_training)
+    if self.is_prior or not corrections:
+      return self.reconstruct_prior(tracking)
+    model_training = training if train_model_net is None else train_model_net
+    return self.reconstruct(self.model_face(images, model_training), tracking)
+
+  def track_groups(self, images: Tensor, training: bool = False) -> Tracking:
+    """`track` for pictures in groups: [B, N, H, W, 3] to a Tracking [B, N, ...]."""
+    groups = tf.shape(images)[:2]
+    flat = tf.reshape(images, [-1, *images.shape[2:]])
+    tracking = self.track(flat, training=training)
+    return Tracking(*(_unflatten(value, groups, images.shape) for value in tracking))
+
+  def _render(
+    self,
+    person: PersonModel,
+    tracking: Tracking,
+    neutral_offsets: Tensor,
+    blendshape_offsets: Tensor,
+    albedo: Tensor,
+  ) -> Outputs:
+    geometry = self.face_model.geometry(neutral_offsets, blendshape_offsets)
+    vertices = self.face_model.shape(geometry, tracking.expression)
+    vertices_camera = self.camera_vertices(vertices, tracking)
+    return Outputs(
+      tracking=tracking,
+      person=person,
+      geometry=geometry,
+      neutral_offsets=neutral_offsets,
+      blendshape_offsets=blendshape_offsets,
+      mesh=FaceMesh(vertices=vertices, albedo=albedo),
+      landmarks=self.project_landmarks(vertices_camera),
+      rendering=self.renderer(vertices_camera, albedo, tracking.light),
+    )
+
+
+def _keep(corrections: Tensor, setting: str, level: int) -> Tensor:
+  """The corrections if the setting reaches their level (1 identity, 2 expression)."""
+  if CORRECTIONS.index(setting) >= level:
+    return corrections
+  return tf.zeros_like(corrections)
+
+
+def _unflatten(value: Tensor, groups: Tensor, static_shape: tf.TensorShape) -> Tensor:
+  """[B * N, ...] -> [B, N, ...], static where B and N are."""
+  value_shape = value.shape[1:]
+  value = tf.reshape(value, tf.concat([groups, value_shape], axis=0))
+  return tf.ensure_shape(value, [*static_shape[:2], *value_shape])
+
+
+@gin.configurable(module="systems")
+def build_system(
+  template: FaceTemplate,
+  image_size: int = 224,
+  focal_pixels_224: float = 1015.0,
+  model_net_width: float = 1.0,
+  track_net_width: float = 1.0,
+  track_net_hidden: int = 256,
+  shape_corrections: str = "all",
+  albedo_corrections: str = "all",
+  rasterizer: str = "auto",
+  jit_compile_renderer: bool = False,
+) -> PersonalizedFace:
+  """Builds the system and all its variables.
+
+  Args:
+    template: the face prior; its blendshapes and UV size give the networks theirs.
+    image_size: side of the square crops, pixels.
+    focal_pixels_224: focal length for a 224 px crop (Deng et al. 2019), scaled.
+    model_net_width, track_net_width: multiply the channels; 1 is the paper.
+    track_net_hidden: the fully connected layer, which the paper leaves open.
+    shape_corrections, albedo_corrections: one of CORRECTIONS.
+    rasterizer: backend, see rendering/rasterize.py.
+    jit_compile_renderer: see RendererLayer; exports never contain it.
+  """
+  system = PersonalizedFace(
+    template,
+    Camera.for_crop(image_size, focal_pixels_224),
+    ModelNet(template.num_blendshapes, width=model_net_width, uv_size=template.uv_size),
+    TrackNet(template.num_blendshapes, width=track_net_width, hidden=track_net_hidden),
+    shape_corrections=shape_corrections,
+    albedo_corrections=albedo_corrections,
+    rasterizer=rasterizer,
+    jit_compile_renderer=jit_compile_renderer,
+  )
+  blank = tf.zeros([1, 1, image_size, image_size, 3])
+  system.model_net(blank)
+  system.track_net(blank[0])
+  system.built = True
+  return system

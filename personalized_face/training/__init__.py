@@ -1,0 +1,1 @@
+"""Training: stages, the trainer's loop, checkpoints, summaries, held-out evaluation."""

@@ -1,0 +1,68 @@
+"""What one stage of training does: which networks learn, how long, how fast.
+
+The paper trains in two stages (Section 4): stage 1 everything, stage 2 ModelNet alone
+under a fixed TrackNet. Training from scratch on one clip puts a warm-up before them.
+gin gives each stage its values under its name as a scope: `stage1/Stage.steps = ...`.
+"""
+
+import dataclasses
+
+import gin
+import keras
+import tensorflow as tf
+
+from personalized_face.losses.total import LossWeights
+from personalized_face.systems.personalized_face import PersonalizedFace
+
+
+@gin.configurable(module="training")
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One stage. No default where a forgotten value would train the wrong thing.
+
+  Attributes:
+    name: of its checkpoint folder and its gin scope.
+    steps: optimizer steps.
+    learning_rate: Adam's, at the start.
+    train_track_net, train_model_net, train_mean_albedo: what learns. The others are
+      held still bit for bit, batch-norm statistics included.
+    corrections: False shows the template in place of ModelNet's corrections.
+    final_learning_rate: at the last step, by a cosine; None keeps it constant.
+    gradient_clip_norm: global norm the gradient is cut to; None leaves it.
+  """
+
+  name: str
+  steps: int
+  learning_rate: float
+  train_track_net: bool
+  train_model_net: bool
+  train_mean_albedo: bool
+  corrections: bool = True
+  final_learning_rate: float | None = None
+  gradient_clip_norm: float | None = None
+
+  def variables(self, system: PersonalizedFace) -> list[tf.Variable]:
+    """The variables this stage trains, in a fixed order."""
+    found = []
+    if self.train_track_net:
+      found += system.track_net.trainable_variables
+    if self.train_model_net:
+      found += system.model_net.trainable_variables
+    if self.train_mean_albedo:
+      found.append(system.mean_albedo)
+    return found
+
+  def optimizer(self) -> keras.optimizers.Optimizer:
+    """Adam, as the paper."""
+    rate = self.learning_rate
+    if self.final_learning_rate is not None:
+      rate = keras.optimizers.schedules.CosineDecay(
+        rate, max(self.steps, 1), alpha=self.final_learning_rate / rate
+      )
+    return keras.optimizers.Adam(rate, global_clipnorm=self.gradient_clip_norm)
+
+
+def configured_stage(name: str) -> tuple[Stage, LossWeights]:
+  """The stage and its loss weights as gin has them under the scope `name`."""
+  with gin.config_scope(name):
+    return Stage(name=name), LossWeights()

@@ -1,0 +1,45 @@
+r"""Trains ModelNet and TrackNet on prepared records.
+
+The paper's two stages, then its pictures in TensorBoard:
+
+  pface_train --records_dir=records --run_dir=runs/mine \
+      --gin_file=papers/personalized_face/stage2.gin
+  tensorboard --logdir runs/mine/logs
+
+A run goes on where it stopped when the command is given again. --gin_param sets any
+single value, such as --gin_param="stage1/Stage.steps = 1000".
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from personalized_face.tools._app import run as run_app
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("records_dir", None, "Records of pface_prepare_data.")
+flags.DEFINE_string("run_dir", None, "Gets checkpoints, logs and config.gin.")
+flags.DEFINE_string("template", "default", "'default' or a template's .npz file.")
+flags.DEFINE_multi_string("gin_file", None, "Configurations, from the gin folder.")
+flags.DEFINE_multi_string("gin_param", [], "Single values, 'name = value'.")
+flags.mark_flags_as_required(["records_dir", "run_dir", "gin_file"])
+
+
+def main(argv: Sequence[str]) -> None:
+  """Parses the configuration, builds the system and trains it."""
+  del argv
+  from personalized_face.pipelines.training import train_run
+
+  train_run(
+    FLAGS.records_dir, FLAGS.run_dir, FLAGS.template, FLAGS.gin_file, FLAGS.gin_param
+  )
+  print(f"Trained. Checkpoints and TensorBoard logs are in {FLAGS.run_dir}.")
+
+
+def run() -> None:
+  """Entry point of the console command."""
+  run_app(main)
+
+
+if __name__ == "__main__":
+  run()
