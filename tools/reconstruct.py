@@ -29,7 +29,7 @@ flags.DEFINE_integer(
   "check_every",
   15,
   "Every so many frames the detector checks that the face is still where the tracker "
-  "looks; 0 never, as in the paper.",
+  "looks; 0 never, as in the paper; 1 lets it lead, for trackers trained on one clip.",
   lower_bound=0,
 )
 flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")

@@ -39,21 +39,23 @@ def basis(normals: Tensor) -> Tensor:
     [..., 9] in the order of the module's docstring.
   """
   shapes.check(normals, "[..., 3]", "normals")
+  return tf.stack(_harmonics(normals), axis=-1)
+
+
+def _harmonics(normals: Tensor) -> list[Tensor]:
+  """The nine functions, [...] each."""
   x, y, z = tf.unstack(normals, axis=-1)
-  return tf.stack(
-    [
-      tf.fill(tf.shape(x), tf.constant(_C0, x.dtype)),
-      _C1 * y,
-      _C1 * z,
-      _C1 * x,
-      _C2 * x * y,
-      _C2 * y * z,
-      _C20 * (3.0 * z * z - 1.0),
-      _C2 * x * z,
-      _C22 * (x * x - y * y),
-    ],
-    axis=-1,
-  )
+  return [
+    tf.fill(tf.shape(x), tf.constant(_C0, x.dtype)),
+    _C1 * y,
+    _C1 * z,
+    _C1 * x,
+    _C2 * x * y,
+    _C2 * y * z,
+    _C20 * (3.0 * z * z - 1.0),
+    _C2 * x * z,
+    _C22 * (x * x - y * y),
+  ]
 
 
 def irradiance(normals: Tensor, light: Tensor) -> Tensor:
@@ -70,10 +72,12 @@ def irradiance(normals: Tensor, light: Tensor) -> Tensor:
     the gradient lives on (DESIGN section 3).
   """
   shapes.check(light, f"[..., {NUM_LIGHT_COEFFICIENTS}, 3]", "light")
+  shapes.check(normals, "[..., 3]", "normals")
   lead = tf.shape(light)[:-2]
-  values = basis(normals)
-  values = tf.reshape(values, tf.concat([lead, [-1, NUM_LIGHT_COEFFICIENTS]], 0))
-  result = tf.reshape(tf.matmul(values, light), tf.shape(normals))
+  points = tf.reshape(normals, tf.concat([lead, [-1, 3]], axis=0))
+  # [..., 9, P]: contiguous along the points, for the products of both directions.
+  values = tf.stack(_harmonics(points), axis=-2)
+  result = tf.reshape(tf.matmul(values, light, transpose_a=True), tf.shape(normals))
   return tf.ensure_shape(result, normals.shape)
 
 

@@ -87,22 +87,19 @@ def look_up(
   Returns:
     [..., C]; 0, without gradient, where the index is -1.
   """
-  blend, slopes = _COMPILED if jit_compile else (blend_quads, _blend_slopes)
+  blend, slopes = _COMPILED if jit_compile else (_blend, _blend_slopes)
 
   @tf.custom_gradient
   def read(quads, place):
     count = tf.shape(quads)[0]
     cells = tf.gather(quads, tf.maximum(index, 0))  # [..., 4 C]
-    inside = (index >= 0)[..., tf.newaxis]
-    values = blend(cells, place)
 
     def gradient(upstream):
-      upstream = tf.where(inside, upstream, tf.zeros_like(upstream))
-      to_cells, to_place = slopes(cells, place, upstream)
+      to_cells, to_place = slopes(cells, place, index, upstream)
       # A segment sum leaves out negative indices.
       return tf.math.unsorted_segment_sum(to_cells, index, count), to_place
 
-    return tf.where(inside, values, tf.zeros_like(values)), gradient
+    return blend(cells, place, index), gradient
 
   return read(quads, place)
 
@@ -124,10 +121,16 @@ def blend_quads(cells: Tensor, place: Tensor) -> Tensor:
   return top + (low - top) * down
 
 
+def _blend(cells: Tensor, place: Tensor, index: Tensor) -> Tensor:
+  """`blend_quads`, but 0 where the index is negative."""
+  values = blend_quads(cells, place)
+  return tf.where((index >= 0)[..., tf.newaxis], values, tf.zeros_like(values))
+
+
 def _blend_slopes(
-  cells: Tensor, place: Tensor, upstream: Tensor
+  cells: Tensor, place: Tensor, index: Tensor, upstream: Tensor
 ) -> tuple[Tensor, Tensor]:
-  """The gradient of `blend_quads`: to `cells` [..., 4 * C] and to `place` [..., 2]."""
+  """The gradient of `_blend`: to `cells` [..., 4 * C] and to `place` [..., 2]."""
   right, down = tf.split(place, 2, axis=-1)
   weights = tf.concat(
     [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], -1
@@ -138,11 +141,12 @@ def _blend_slopes(
   to_right = (across + twist * down) * upstream
   to_down = (low_left - top_left + twist * right) * upstream
   to_place = tf.stack([tf.reduce_sum(to_right, -1), tf.reduce_sum(to_down, -1)], -1)
+  to_place = tf.where((index >= 0)[..., tf.newaxis], to_place, tf.zeros_like(to_place))
   return tf.reshape(to_cells, tf.shape(cells)), to_place
 
 
 _COMPILED = tuple(
-  tf.function(part, jit_compile=True) for part in (blend_quads, _blend_slopes)
+  tf.function(part, jit_compile=True) for part in (_blend, _blend_slopes)
 )
 
 

@@ -104,7 +104,7 @@ def track_video(
     geometry: of the person, B = 1; None lets ModelNet see the first crop. It decides
       only where the landmarks are that the next square is drawn round.
     check_every: every so many frames the detector checks that the face is still in the
-      square; 0 never, as the paper. See follow.py.
+      square; 0 never, as the paper; 1 lets it lead. See follow.py.
 
   Raises:
     UserError: no face in any frame.

@@ -23,7 +23,7 @@ import tensorflow as tf
 from personalized_face.core import shapes
 from personalized_face.core.types import Tensor
 from personalized_face.rendering.camera import Camera
-from personalized_face.rendering.interpolate import blend_corners, pixel_rows
+from personalized_face.rendering.interpolate import pixel_rows
 
 
 def see_surface(
@@ -54,20 +54,22 @@ def see_surface(
     flat = tf.reshape(rows, [-1, rows.shape[-1]])
     count = tf.shape(flat)
     corners = tf.gather(flat, tf.maximum(flat_ids, 0))  # [I, H, W, 3 (3 + C)]
-    weights = weigh(corners, ids, camera)
+    # One plane per number: arithmetic on whole planes is several times faster.
+    planes = tf.transpose(corners, [3, 0, 1, 2])
+    weights = weigh(planes, ids, camera)
 
     def gradient(to_weights, to_attributes):
-      to_corner = slopes(corners, ids, to_weights, to_attributes, camera)
+      to_corner = slopes(planes, ids, to_weights, to_attributes, camera)
       upstream = spread(weights, to_corner)  # [I, H, W, 3 (3 + C)]
       summed = tf.math.unsorted_segment_sum(upstream, flat_ids, count[0])
       return tf.reshape(summed, tf.shape(rows))
 
-    return (weights, blend(corners, weights)), gradient
+    return (weights, blend(planes, weights)), gradient
 
   return see(rows)
 
 
-def _offsets(corners: Tensor, camera: Camera) -> tuple[list[Tensor], ...]:
+def _offsets(planes: Tensor, camera: Camera) -> tuple[list[Tensor], ...]:
   """x and y of d_0, d_1, d_2, and the ray's r_x [W] and r_y [H, 1]; float64.
 
   A corner is known to 1e-8 dm, but a sliver may be thinner than the rounding errors of
@@ -77,10 +79,12 @@ def _offsets(corners: Tensor, camera: Camera) -> tuple[list[Tensor], ...]:
   rows = tf.range(camera.height, dtype=tf.float64) + 0.5
   ray_x = (columns - camera.principal_x) / camera.focal_pixels
   ray_y = ((camera.principal_y - rows) / camera.focal_pixels)[:, tf.newaxis]
-  stride = corners.shape[-1] // 3
-  planes = tf.unstack(tf.cast(corners, tf.float64), axis=-1)
-  x = [planes[k * stride] + planes[k * stride + 2] * ray_x for k in range(3)]
-  y = [planes[k * stride + 1] + planes[k * stride + 2] * ray_y for k in range(3)]
+  stride = planes.shape[0] // 3
+  x, y = [], []
+  for first in range(0, 3 * stride, stride):
+    corner = [tf.cast(planes[first + axis], tf.float64) for axis in range(3)]
+    x.append(corner[0] + corner[2] * ray_x)
+    y.append(corner[1] + corner[2] * ray_y)
   return x, y, [ray_x, ray_y]
 
 
@@ -95,38 +99,43 @@ def _areas(
   return areas, tf.where(covered, 1.0 / tf.where(covered, total, one), zero)
 
 
-def _weigh(corners: Tensor, ids: Tensor, camera: Camera) -> Tensor:
-  """[I, H, W, 3] barycentrics."""
-  x, y, _ = _offsets(corners, camera)
+def _weigh(planes: Tensor, ids: Tensor, camera: Camera) -> Tensor:
+  """[3 (3 + C), I, H, W] corners -> [I, H, W, 3] barycentrics."""
+  x, y, _ = _offsets(planes, camera)
   areas, inverse = _areas(x, y, ids)
-  return tf.stack([tf.cast(area * inverse, corners.dtype) for area in areas], axis=-1)
+  return tf.stack([tf.cast(area * inverse, planes.dtype) for area in areas], axis=-1)
 
 
-def _blend(corners: Tensor, weights: Tensor) -> Tensor:
+def _blend(planes: Tensor, weights: Tensor) -> Tensor:
   """[I, H, W, C] attributes."""
-  return blend_corners(corners, weights)[..., 3:]
+  stride = planes.shape[0] // 3
+  weights = tf.unstack(weights, axis=-1)
+  blended = [
+    tf.add_n([weights[k] * planes[k * stride + c] for k in range(3)])
+    for c in range(3, stride)
+  ]
+  if not blended:
+    return tf.zeros_like(weights[0])[..., tf.newaxis][..., :0]
+  return tf.stack(blended, axis=-1)
 
 
 def _slopes(
-  corners: Tensor,
-  ids: Tensor,
-  to_weights: Tensor,
-  to_attributes: Tensor,
-  camera: Camera,
+  planes: Tensor, ids: Tensor, to_weights: Tensor, to_attributes: Tensor, camera: Camera
 ) -> Tensor:
   """What each corner's gradient is, but for its weight: [I, H, W, 3 + C], (-w, g)."""
-  x, y, (ray_x, ray_y) = _offsets(corners, camera)
+  x, y, (ray_x, ray_y) = _offsets(planes, camera)
   _, inverse = _areas(x, y, ids)
-  # The attributes are sums over b_k as well.
-  slopes = [
-    tf.reduce_sum(corner[..., 3:] * to_attributes, axis=-1) + to_weights[..., k]
-    for k, corner in enumerate(tf.split(corners, 3, axis=-1))
-  ]
-  g = [tf.cast(slope, tf.float64) * inverse for slope in slopes]
+  stride = planes.shape[0] // 3
+  to_weights = tf.unstack(to_weights, axis=-1)
+  to_attributes = tf.unstack(to_attributes, axis=-1)
+  g = []
+  for k in range(3):  # the attributes are sums over b_k as well
+    terms = [planes[k * stride + 3 + c] * to for c, to in enumerate(to_attributes)]
+    g.append(tf.cast(tf.add_n([to_weights[k], *terms]), tf.float64) * inverse)
   p = tf.add_n([g[j] * (y[(j + 1) % 3] - y[(j + 2) % 3]) for j in range(3)])
   q = tf.add_n([g[j] * (x[(j + 2) % 3] - x[(j + 1) % 3]) for j in range(3)])
-  w = tf.stack([p, q, ray_x * p + ray_y * q], axis=-1)
-  return tf.concat([tf.cast(-w, corners.dtype), to_attributes], axis=-1)
+  w = [tf.cast(-part, planes.dtype) for part in (p, q, ray_x * p + ray_y * q)]
+  return tf.stack([*w, *to_attributes], axis=-1)
 
 
 def _spread(weights: Tensor, to_corner: Tensor) -> Tensor:

@@ -118,9 +118,19 @@ def test_track_video_checks_bring_a_strayed_square_back(system, geometry):
 def test_track_video_checks_that_agree_change_nothing(system, geometry):
   frames = _frames(straight_path(8))
   free = track_video(system, frames, StubDetector(), geometry=geometry, check_every=0)
-  held = track_video(system, frames, StubDetector(), geometry=geometry, check_every=1)
-  assert held.num_detections == 8
+  held = track_video(system, frames, StubDetector(), geometry=geometry, check_every=2)
+  assert held.num_detections == 4
   np.testing.assert_array_equal(free.motion.boxes, held.motion.boxes)
+
+
+def test_track_video_detector_leads_where_asked(system, geometry):
+  """A tracker that takes the head for twice as far away cannot pull the square away."""
+  huge = PersonGeometry(2 * geometry.neutral, 2 * geometry.displacements)
+  frames = _frames(straight_path(8))
+  led = track_video(system, frames, StubDetector(), geometry=huge, check_every=1)
+  assert led.num_detections == 8
+  sides = led.motion.boxes[:, 2] - led.motion.boxes[:, 0]
+  np.testing.assert_allclose(sides, FACE / LANDMARK_BOX_FRACTION, rtol=0.05)  # pixels
 
 
 def test_track_video_checks_keep_to_the_person_who_is_tracked(system, geometry):

@@ -1,0 +1,82 @@
+"""The whole path at the template's full size, with narrow networks and few steps."""
+
+import json
+import os
+
+import gin
+import numpy as np
+import pytest
+
+from personalized_face.authoring.cache import load_template
+from personalized_face.core.errors import UserError
+from personalized_face.data.synthetic import render_clip
+from personalized_face.pipelines.demo import CONFIGURATION, run_demo
+from personalized_face.training.checkpoints import load_system
+
+QUICK = (
+  "build_system.model_net_width = 0.125",
+  "build_system.track_net_width = 0.125",
+  "build_system.jit_compile_renderer = False",
+  "warm_up/Stage.steps = 2",
+  "stage1/Stage.steps = 2",
+  "stage2/Stage.steps = 2",
+  "prior/Stage.steps = 2",
+  "train.recalibration_batches = 1",
+  "train.log_every = 1",
+  "make_deterministic.seed = 1",
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+  yield
+  gin.clear_config()
+
+
+def test_demo_leaves_everything_it_promises(tmp_path):
+  clip, out = str(tmp_path / "clip.mp4"), str(tmp_path / "out")
+  render_clip(load_template(), clip, seconds=2.4, size=256)
+  figures = run_demo(out, clip, gin_files=(CONFIGURATION,), gin_params=QUICK)
+  with open(os.path.join(out, "metrics.json")) as file:
+    assert json.load(file) == figures
+  for key in (
+    "nme_percent",
+    "photometric_255",
+    "coverage_percent",
+    "turned_triangles_percent",
+    "prior_nme_percent",
+    "prior_photometric_255",
+    "seconds_prepare",
+    "seconds_train",
+    "seconds_total",
+  ):
+    assert np.isfinite(figures[key]), key
+  for name in (
+    "reconstruction/sheet.png",
+    "reconstruction/overlay.mp4",
+    "reconstruction/person.npz",
+    "reconstruction/motion.npz",
+    "retargeting/driven.mp4",
+    "retargeting/metrics.json",
+    "saved_model/1/saved_model.pb",
+    "run/config.gin",
+  ):
+    assert os.path.getsize(os.path.join(out, name)) > 0, name
+  # What it leaves is what the other commands start from.
+  system = load_system(os.path.join(out, "run"))
+  assert system.template.hash == load_template().hash
+
+
+def test_missing_video_is_named_and_nothing_is_made(tmp_path):
+  with pytest.raises(UserError, match="There is no video .*nowhere.mp4"):
+    run_demo(str(tmp_path / "out"), str(tmp_path / "nowhere.mp4"))
+  assert not os.path.exists(tmp_path / "out")
+
+
+def test_folder_of_something_else_is_left_alone(tmp_path):
+  (tmp_path / "thesis.tex").write_text("years of work")
+  clip = tmp_path / "clip.mp4"
+  clip.write_bytes(b"")
+  with pytest.raises(UserError, match="something other than a demo"):
+    run_demo(str(tmp_path), str(clip))
+  assert (tmp_path / "thesis.tex").read_text() == "years of work"
