@@ -105,9 +105,15 @@ def _set_up_logging() -> None:
   if not flags.FLAGS["verbosity"].present:
     logging.set_verbosity(logging.INFO)
   logging.get_absl_handler().setFormatter(_PlainFormatter())
+  logging.get_absl_handler().addFilter(_is_ours)
   python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
   if not sys.warnoptions:
     warnings.simplefilter("ignore")
+
+
+def _is_ours(record: python_logging.LogRecord) -> bool:
+  """Leaves out what TensorFlow logs by absl at each checkpoint."""
+  return not str(record.msg).startswith("Sharding callback duration")
 
 
 class _PlainFormatter(python_logging.Formatter):

@@ -34,9 +34,10 @@ def safe_sqrt(squared: Tensor) -> Tensor:
   Args:
     squared: any shape, float, >= 0.
   """
-  positive = squared > 0
-  root = tf.sqrt(tf.where(positive, squared, tf.ones_like(squared)))
-  return tf.where(positive, root, tf.zeros_like(root))
+  # Not "squared > 0": that is False for NaN too, and would pass it off as 0.
+  zero = squared == 0
+  root = tf.sqrt(tf.where(zero, tf.ones_like(squared), squared))
+  return tf.where(zero, tf.zeros_like(root), root)
 
 
 def sum_over_frames(per_frame: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from personalized_face.training import batch_norm
 from personalized_face.training.checkpoints import CONFIG_FILE, Checkpoints
 from personalized_face.training.stages import configured_stage
 from personalized_face.training.summaries import Summaries
-from personalized_face.training.trainer import Trainer
+from personalized_face.training.trainer import Trainer, non_finite_term
 
 
 @gin.configurable(module="training")
@@ -114,10 +114,13 @@ def _run_stage(
   logged: dict[str, float] = {}
   bar = tqdm(batches, trainer.stage.name, total=steps, initial=first, mininterval=1)
   for step, batch in enumerate(bar, start=first + 1):
-    terms = trainer.train_step(batch)
+    try:
+      terms = trainer.train_step(batch)
+    except tf.errors.InvalidArgumentError as error:
+      raise _stopped(error, trainer.stage.name, step) from error
     # The only places where the host waits for the device.
     if step % log_every == 0 or step == steps:
-      logged = _finite(terms, trainer.stage.name, step)
+      logged = {name: float(value) for name, value in terms.items()}
       summaries.scalars(step, terms, float(trainer.optimizer.learning_rate))
       bar.set_postfix(loss=f"{logged['total']:.2f}", refresh=False)
     if step % pictures_every == 0 or step == steps:
@@ -127,17 +130,12 @@ def _run_stage(
   return logged
 
 
-def _finite(terms: dict[str, tf.Tensor], stage: str, step: int) -> dict[str, float]:
-  """The terms as floats.
-
-  Raises:
-    UserError: naming the ones that are not finite.
-  """
-  values = {name: float(value) for name, value in terms.items()}
-  bad = [name for name, value in values.items() if not tf.math.is_finite(value)]
-  if bad:
-    raise UserError(
-      f"{stage} stopped at step {step}: {', '.join(bad)} is not finite; lower "
-      f"{stage}/Stage.learning_rate, or go back to the last checkpoint."
-    )
-  return values
+def _stopped(error: tf.errors.OpError, stage: str, step: int) -> Exception:
+  """What to raise for a failed step: a sentence, where a value was not finite."""
+  name = non_finite_term(error)
+  if name is None:
+    return error
+  return UserError(
+    f"{stage} stopped at step {step}: the {name} is not finite; lower "
+    f"{stage}/Stage.learning_rate, or go on from the last checkpoint."
+  )

@@ -40,6 +40,7 @@ class Summaries:
 
   def pictures(self, step: int, batch: Batch) -> None:
     """Input, overlay, shape, albedo and lighting of one batch, a frame a row."""
+    # Eager: a graph for a handful of pictures would take longer to make than to run.
     outputs = self._trainer.forward(batch.images)
     rows = columns(batch.images, outputs.rendering)
     with self._writer.as_default(step=step):

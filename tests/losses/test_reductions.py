@@ -13,6 +13,10 @@ def test_l2_norm_preset():
   np.testing.assert_allclose(l2_norm(_VECTORS, axis=(-2, -1)), np.sqrt(29), rtol=1e-6)
 
 
+def test_l2_norm_does_not_hide_nan():
+  assert np.isnan(l2_norm(np.array([np.nan, 1.0], np.float32)))
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_l2_norm_gradient_at_zero(jit_compile):
   # TensorFlow's CPU kernel for the root's gradient lets 0 * inf be 0; XLA's does not.

@@ -1,0 +1,225 @@
+"""Stages, resume, freezing, recalibration, summaries: on toy records."""
+
+import os
+
+import gin
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import toy_template
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from toy_run import SIZE, configure, toy_system, write_toy_records
+
+from personalized_face.core.errors import UserError
+from personalized_face.data.dataset import make_dataset
+from personalized_face.losses.total import FaceLoss, LossWeights
+from personalized_face.training import batch_norm
+from personalized_face.training.checkpoints import (
+  claim_run_dir,
+  load_system,
+  restore_stage,
+)
+from personalized_face.training.held_out import evaluate_run
+from personalized_face.training.loop import train
+from personalized_face.training.stages import Stage, configured_stage
+from personalized_face.training.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def records_dir(tmp_path_factory):
+  return write_toy_records(str(tmp_path_factory.mktemp("toy") / "records"))
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+  yield
+  gin.clear_config()
+
+
+def _values(variables):
+  return [np.array(variable) for variable in variables]
+
+
+def _equal(first, second):
+  return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _train(tmp_path, name, records_dir, *params, system=None):
+  configure(tmp_path, *params)
+  run_dir = str(tmp_path / name)
+  system = system or toy_system()
+  claim_run_dir(run_dir, system.template)
+  train(system, records_dir, run_dir)
+  return system, run_dir
+
+
+def test_twenty_steps_lower_the_loss(tmp_path, records_dir):
+  configure(tmp_path)
+  stage, weights = configured_stage("stage1")
+  trainer = Trainer(toy_system(), stage, FaceLoss(toy_template(), SIZE), weights)
+  data = make_dataset(records_dir, "train", groups_per_batch=2, frames_per_group=2)
+  batch = next(iter(data))
+  losses = [float(trainer.train_step(batch)["total"]) for _ in range(20)]
+  assert losses[-1] < 0.8 * losses[0]
+
+
+def test_stage_2_starts_from_stage_1_and_leaves_track_net_alone(tmp_path, records_dir):
+  system, run_dir = _train(tmp_path, "run", records_dir)
+  after_1 = toy_system(seed=5)
+  restore_stage(after_1, run_dir, "stage1")
+  assert _equal(
+    _values(after_1.track_net.variables), _values(system.track_net.variables)
+  )
+  assert _equal([after_1.mean_albedo], [system.mean_albedo])
+  weights_1 = _values(after_1.model_net.trainable_variables)
+  weights_2 = _values(system.model_net.trainable_variables)
+  steps = [np.abs(a - b).max() for a, b in zip(weights_1, weights_2, strict=True)]
+  assert all(step > 0 for step in steps)
+  # Adam moves a weight by about the rate, 1e-3, a step: four steps from stage 1.
+  assert max(steps) < 0.02
+
+
+def test_stage_1_trains_everything(tmp_path, records_dir):
+  configure(tmp_path)
+  before = _values(toy_system().trainable_variables)
+  system, _ = _train(tmp_path, "run", records_dir, "train.stages = ('stage1',)")
+  after = _values(system.trainable_variables)
+  assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_resume_equals_uninterrupted(tmp_path, records_dir):
+  whole, _ = _train(tmp_path, "whole", records_dir, "train.stages = ('stage1',)")
+  # Interrupted at step 4, where checkpoint_every writes one.
+  _train(
+    tmp_path,
+    "parts",
+    records_dir,
+    "train.stages = ('stage1',)",
+    "stage1/Stage.steps = 4",
+  )
+  resumed, _ = _train(
+    tmp_path,
+    "parts",
+    records_dir,
+    "train.stages = ('stage1',)",
+    system=toy_system(seed=9),
+  )
+  assert _equal(_values(whole.variables), _values(resumed.variables))
+
+
+def test_finished_stage_is_not_trained_again(tmp_path, records_dir):
+  first, run_dir = _train(tmp_path, "run", records_dir)
+  again, _ = _train(tmp_path, "run", records_dir, system=toy_system(seed=9))
+  assert _equal(_values(first.variables), _values(again.variables))
+
+
+def test_load_system_restores_the_last_stage(tmp_path, records_dir):
+  system, run_dir = _train(tmp_path, "run", records_dir)
+  gin.clear_config()
+  loaded = load_system(run_dir)
+  assert loaded.camera.height == SIZE
+  assert _equal(_values(system.variables), _values(loaded.variables))
+
+
+def test_load_system_names_what_is_missing(tmp_path):
+  with pytest.raises(UserError, match="not a finished run"):
+    load_system(str(tmp_path))
+
+
+def test_run_folder_of_another_template_is_refused(tmp_path):
+  claim_run_dir(str(tmp_path / "run"), toy_template())
+  other = toy_template(uv_size=32, name="other")
+  with pytest.raises(UserError, match="template toy .* not other"):
+    claim_run_dir(str(tmp_path / "run"), other)
+
+
+def test_non_finite_loss_stops_and_names_the_term(tmp_path, records_dir):
+  configure(tmp_path)
+  system = toy_system()
+  system.mean_albedo.assign(np.full(system.mean_albedo.shape, np.nan))
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  weights = _values(system.track_net.trainable_variables)
+  with pytest.raises(UserError, match="stage1 stopped at step 1: the photometric"):
+    train(system, records_dir, str(tmp_path / "run"))
+  # The step has spoilt nothing.
+  assert _equal(weights, _values(system.track_net.trainable_variables))
+  # Nothing that looks finished is left: no configuration.
+  assert not os.path.exists(tmp_path / "run" / "config.gin")
+
+
+def test_stage_without_steps_is_refused(tmp_path):
+  configure(tmp_path)
+  with pytest.raises(TypeError, match="steps"):
+    configured_stage("stage3")
+
+
+def test_warm_up_leaves_model_net_alone(tmp_path, records_dir):
+  configure(tmp_path)
+  system = toy_system()
+  stage = Stage(
+    name="warm_up",
+    steps=3,
+    learning_rate=1e-3,
+    train_track_net=True,
+    train_model_net=False,
+    train_mean_albedo=False,
+    corrections=False,
+  )
+  weights = LossWeights(smoothness=0.0, blendshape_gradient=0.0)
+  trainer = Trainer(system, stage, FaceLoss(toy_template(), SIZE), weights)
+  before = _values(system.model_net.variables)
+  tracker = _values(system.track_net.trainable_variables)
+  data = make_dataset(records_dir, "train", groups_per_batch=1, frames_per_group=2)
+  for batch in data.take(3):
+    terms = trainer.train_step(batch)
+  assert "blendshape_gradient" not in terms
+  assert _equal(before, _values(system.model_net.variables))
+  assert not _equal(tracker, _values(system.track_net.trainable_variables))
+
+
+def test_recalibration_averages_batch_statistics(tmp_path, records_dir):
+  configure(tmp_path)
+  system = toy_system()
+  data = make_dataset(records_dir, "train", groups_per_batch=2, frames_per_group=2)
+  batches = list(data.take(3))
+  conv, norm = system.model_net.encoder.layers[:2]
+  momentum = norm.momentum
+  means = [
+    np.mean(conv(tf.reshape(b.images, [-1, SIZE, SIZE, 3]) - 0.5), axis=(0, 1, 2))
+    for b in batches
+  ]
+  assert batch_norm.recalibrate(system, batches) == 3
+  # float32 means over 4 * 16 * 16 positions.
+  np.testing.assert_allclose(norm.moving_mean, np.mean(means, axis=0), atol=1e-5)
+  assert norm.momentum == momentum
+
+
+def test_summaries_can_be_read_back(tmp_path, records_dir):
+  _, run_dir = _train(tmp_path, "run", records_dir)
+  events = EventAccumulator(
+    os.path.join(run_dir, "logs", "stage1"), size_guidance={"tensors": 0}
+  )
+  events.Reload()
+  tags = events.Tags()["tensors"]
+  for term in LossWeights._fields[:-1]:
+    assert f"loss/{term}" in tags
+    assert f"loss_weighted/{term}" in tags
+  assert {"loss/total", "train/learning_rate", "train/gradient_norm"} <= set(tags)
+  picture = events.Tensors("input_overlay_shape_albedo_lighting")[-1]
+  width, height = picture.tensor_proto.string_val[:2]
+  assert (int(width), int(height)) == (5 * SIZE, SIZE)
+  raw = tf.make_ndarray(events.Tensors("loss/landmark")[-1].tensor_proto)
+  weighted = tf.make_ndarray(events.Tensors("loss_weighted/landmark")[-1].tensor_proto)
+  np.testing.assert_allclose(weighted, 0.1 * raw, rtol=1e-6)  # float32
+
+
+def test_evaluate_run_at_ground_truth_quality(tmp_path, records_dir):
+  configure(tmp_path, "build_system.shape_corrections = 'neutral'")
+  system = toy_system()
+  figures = evaluate_run(system, toy_system(), records_dir)
+  # Untrained, both show the template itself, uncorrected.
+  assert figures["turned_triangles_percent"] == 0
+  assert figures["nme_percent"] == pytest.approx(figures["prior_nme_percent"])
+  assert figures["frames_held_out"] == 2
+  assert 0 < figures["nme_percent"] < 30
+  assert 50 < figures["coverage_percent"] <= 100
