@@ -24,7 +24,7 @@ from personalized_face.data.prepare import prepare
 from personalized_face.data.synthetic import SyntheticPerson, render_clip
 from personalized_face.export.files import write_json
 from personalized_face.export.retarget import retarget
-from personalized_face.export.run_folder import write_reconstruction
+from personalized_face.export.run_folder import make_folder, write_reconstruction
 from personalized_face.export.saved_model import export
 from personalized_face.face_model.files import save_person
 from personalized_face.systems.personalized_face import PersonalizedFace, build_system
@@ -35,6 +35,8 @@ from personalized_face.training.loop import train
 
 CONFIGURATION = "papers/personalized_face/demo.gin"
 CHECK_EVERY = 1  # the detector leads the crop: see inference/follow.py
+PRIOR_START = "pose_and_light"  # the last stage that both trackers share
+MARK = ".personalized_face_demo"  # in a folder that a demo may replace
 STRANGER_SEED = 7  # of the synthetic person that the clip's motion drives
 
 Result = TypeVar("Result")
@@ -82,8 +84,13 @@ def run_demo(
   clock = _Clock()
   config.parse(gin_files, gin_params)
   config.make_deterministic()
-  if video is not None and not os.path.exists(video):
-    raise UserError(f"There is no video {video}; give the path of one as VIDEO=.")
+  if video is not None:
+    if not os.path.exists(video):
+      raise UserError(f"There is no video {video}; give the path of one as VIDEO=.")
+    if _inside(video, output_dir):
+      raise UserError(
+        f"{video} lies in {output_dir}, which the demo replaces; give another OUTPUT=."
+      )
   _clear(output_dir)
 
   def place(name: str) -> str:
@@ -147,17 +154,22 @@ def run_demo(
   return figures
 
 
+def _inside(path: str, folder: str) -> bool:
+  folder = os.path.realpath(folder)
+  return os.path.commonpath([os.path.realpath(path), folder]) == folder
+
+
 def _clear(output_dir: str) -> None:
   """Removes an earlier demo, and nothing else."""
+  mark = os.path.join(output_dir, MARK)
   if os.path.isdir(output_dir) and os.listdir(output_dir):
-    marks = {"metrics.json", "records", "clip.mp4", ".demo"}
-    if not marks & set(os.listdir(output_dir)):
+    if not os.path.isfile(mark):
       raise UserError(
         f"{output_dir} holds something other than a demo; give another OUTPUT=."
       )
     shutil.rmtree(output_dir)
-  os.makedirs(output_dir, exist_ok=True)
-  open(os.path.join(output_dir, ".demo"), "w").close()
+  make_folder(output_dir)
+  open(mark, "w").close()
 
 
 def _train_prior(
@@ -167,7 +179,7 @@ def _train_prior(
   with gin.config_scope("prior"):
     prior = build_system(template)
     claim_run_dir(prior_dir, template)
-    restore_stage(prior, run_dir, "warm_up")
+    restore_stage(prior, run_dir, PRIOR_START)
     train(prior, records_dir, prior_dir)
   return prior
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core import rotation
+from personalized_face.core.errors import UserError
 from personalized_face.core.types import (
   FaceMesh,
   Outputs,
@@ -54,6 +55,7 @@ class PersonalizedFace(keras.Model):
     albedo_corrections: str = "all",
     rasterizer: str = "auto",
     jit_compile_renderer: bool = False,
+    albedo_scale: float = 0.1,
   ):
     super().__init__(name="personalized_face")
     for value in (shape_corrections, albedo_corrections):
@@ -64,6 +66,7 @@ class PersonalizedFace(keras.Model):
     self.model_net = model_net
     self.track_net = track_net
     self.shape_corrections = shape_corrections
+    self._albedo_scale = albedo_scale
     self.albedo_corrections = albedo_corrections
     self.mean_albedo = self.add_weight(
       name="mean_albedo",
@@ -98,7 +101,7 @@ class PersonalizedFace(keras.Model):
     if self.is_prior:
       return self.face_model.template_person(tf.shape(images)[0])
     raw = self.model_net(images, training=training)
-    person = person_from_raw(raw, self.mean_albedo)
+    person = person_from_raw(raw, self.mean_albedo, albedo_scale=self._albedo_scale)
     # The switched-off corrections of an ablation are exact zeros.
     return person._replace(
       neutral_correction=_keep(person.neutral_correction, self.shape_corrections, 1),
@@ -233,6 +236,7 @@ def build_system(
   albedo_corrections: str = "all",
   rasterizer: str = "auto",
   jit_compile_renderer: bool = False,
+  albedo_scale: float = 0.1,
 ) -> PersonalizedFace:
   """Builds the system and all its variables.
 
@@ -240,12 +244,24 @@ def build_system(
     template: the face prior; its blendshapes and UV size give the networks theirs.
     image_size: side of the square crops, pixels.
     focal_pixels_224: focal length for a 224 px crop (Deng et al. 2019), scaled.
-    model_net_width, track_net_width: multiply the channels; 1 is the paper.
+    model_net_width, track_net_width: multiply the channels; 1 is the paper. At least
+      0.25 for crops of more than 112 pixels.
     track_net_hidden: the fully connected layer, which the paper leaves open.
     shape_corrections, albedo_corrections: one of CORRECTIONS.
     rasterizer: backend, see rendering/rasterize.py.
     jit_compile_renderer: see RendererLayer; exports never contain it.
+    albedo_scale: linear RGB per raw unit of ModelNet's albedo heads.
+
+  Raises:
+    UserError: networks so narrow that TensorFlow crashes on them.
   """
+  # TensorFlow 2.19's oneDNN convolutions corrupt memory on a CPU at 8 channels and 224
+  # pixels (no crash with TF_ENABLE_ONEDNN_OPTS=0, nor at 16 channels).
+  if min(model_net_width, track_net_width) < 0.25 and image_size > 112:
+    raise UserError(
+      "Networks narrower than 0.25 crash TensorFlow at crops of more than 112 pixels; "
+      "set build_system.model_net_width and track_net_width to at least 0.25."
+    )
   system = PersonalizedFace(
     template,
     Camera.for_crop(image_size, focal_pixels_224),
@@ -255,6 +271,7 @@ def build_system(
     albedo_corrections=albedo_corrections,
     rasterizer=rasterizer,
     jit_compile_renderer=jit_compile_renderer,
+    albedo_scale=albedo_scale,
   )
   blank = tf.zeros([1, 1, image_size, image_size, 3])
   system.model_net(blank)

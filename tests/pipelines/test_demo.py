@@ -10,14 +10,15 @@ import pytest
 from personalized_face.authoring.cache import load_template
 from personalized_face.core.errors import UserError
 from personalized_face.data.synthetic import render_clip
-from personalized_face.pipelines.demo import CONFIGURATION, run_demo
+from personalized_face.pipelines.demo import CONFIGURATION, MARK, run_demo
 from personalized_face.training.checkpoints import load_system
 
 QUICK = (
-  "build_system.model_net_width = 0.125",
-  "build_system.track_net_width = 0.125",
+  "build_system.model_net_width = 0.25",
+  "build_system.track_net_width = 0.25",
   "build_system.jit_compile_renderer = False",
   "warm_up/Stage.steps = 2",
+  "pose_and_light/Stage.steps = 2",
   "stage1/Stage.steps = 2",
   "stage2/Stage.steps = 2",
   "prior/Stage.steps = 2",
@@ -73,10 +74,22 @@ def test_missing_video_is_named_and_nothing_is_made(tmp_path):
   assert not os.path.exists(tmp_path / "out")
 
 
-def test_folder_of_something_else_is_left_alone(tmp_path):
-  (tmp_path / "thesis.tex").write_text("years of work")
-  clip = tmp_path / "clip.mp4"
+@pytest.mark.parametrize("name", ["thesis.tex", "clip.mp4", "metrics.json"])
+def test_folder_of_something_else_is_left_alone(tmp_path, name):
+  mine, clip = tmp_path / "mine", tmp_path / "clip.mp4"
+  mine.mkdir()
+  (mine / name).write_text("years of work")
   clip.write_bytes(b"")
   with pytest.raises(UserError, match="something other than a demo"):
-    run_demo(str(tmp_path), str(clip))
-  assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    run_demo(str(mine), str(clip))
+  assert (mine / name).read_text() == "years of work"
+
+
+def test_video_inside_the_output_folder_survives(tmp_path):
+  out = tmp_path / "out"
+  out.mkdir()
+  (out / MARK).write_text("")
+  (out / "clip.mp4").write_text("my only copy")
+  with pytest.raises(UserError, match="which the demo replaces"):
+    run_demo(str(out), str(out / "clip.mp4"))
+  assert (out / "clip.mp4").read_text() == "my only copy"

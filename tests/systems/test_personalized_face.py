@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from helpers import toy_template
 
+from personalized_face.core.errors import UserError
 from personalized_face.core.types import Batch, Tracking
 from personalized_face.losses.total import FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import build_system
@@ -115,6 +116,11 @@ def test_ablations_switch_corrections_off(shape, albedo, expected):
 def test_unknown_correction_is_refused():
   with pytest.raises(ValueError, match="corrections are one of"):
     _system(shape_corrections="some")
+
+
+def test_networks_that_crash_tensorflow_are_refused():
+  with pytest.raises(UserError, match="at least 0.25"):
+    build_system(toy_template(), image_size=224, track_net_width=0.125)
 
 
 def test_prior_ignores_model_net():
