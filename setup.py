@@ -33,7 +33,8 @@ REQUIREMENTS = [
   "tensorflow>=2.19,<2.20",
   # Keras 4 does not exist yet; 3.10 and later are what Python 3.10 and 3.11 get.
   "keras>=3.10,<4",
-  # The last release. Of what it brings, we import only its geometry and rendering.
+  # The last release. Nothing imports it yet: it is a given of the project, and the
+  # renderer's benchmark will be measured against its rasterizer.
   "tensorflow-graphics==2021.12.3",
   # The last release whose wheel carries the face mesh models.
   "mediapipe==0.10.21",
