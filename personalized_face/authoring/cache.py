@@ -7,7 +7,7 @@ import os
 from absl import logging
 
 import personalized_face
-from personalized_face.authoring import control_points
+from personalized_face.authoring import control_points, reference_landmarks
 from personalized_face.core.errors import UserError
 from personalized_face.template.face_template import FORMAT_VERSION, FaceTemplate
 
@@ -63,12 +63,12 @@ def _build_key() -> str:
   """Changes with whatever the built template depends on: version, code and points."""
   folder = os.path.dirname(os.path.abspath(__file__))
   package = os.path.dirname(folder)
-  others = {"cache.py", "measure.py", "preview.py"}
+  others = {"cache.py", "compare.py", "measure.py", "preview.py"}
   names = sorted(n for n in os.listdir(folder) if n.endswith(".py") and n not in others)
   paths = [os.path.join(folder, name) for name in names]
   paths.append(os.path.join(package, "template", "attention.py"))
   paths.append(os.path.join(package, "core", "mediapipe_regions.py"))
-  paths.append(control_points.default_path())
+  paths += [control_points.default_path(), reference_landmarks.default_path()]
   version = getattr(personalized_face, "__version__", "")
   digest = hashlib.sha256(f"{version} format {FORMAT_VERSION}".encode())
   for path in paths:

@@ -16,7 +16,7 @@ import numpy as np
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, NUM_PARSING_CLASSES
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,11 @@ class FaceTemplate:
     attention_masks: [U, U, K] float32 in [0, 1], A_i.
     mean_albedo: [U, U, 3] float32 linear RGB, R_0.
     parsing_map: [U, U, P] float32, rows sum to 1, T.
-    landmark_vertices: [L] int32, iBUG order.
+    landmark_vertices: [L] int32, iBUG order, where the landmark detector puts them;
+      what the losses compare with its landmarks.
     mirror_vertices: [V] int32, index of each vertex's left-right mirror image.
+    anatomical_landmark_vertices: [L] int32, iBUG order, where annotators put them; for
+      benchmarks and for comparing templates. None: as landmark_vertices.
   """
 
   name: str
@@ -55,8 +58,13 @@ class FaceTemplate:
   parsing_map: np.ndarray
   landmark_vertices: np.ndarray
   mirror_vertices: np.ndarray
+  anatomical_landmark_vertices: np.ndarray | None = None
 
   def __post_init__(self):
+    if self.anatomical_landmark_vertices is None:
+      object.__setattr__(
+        self, "anatomical_landmark_vertices", self.landmark_vertices.copy()
+      )
     problem = _first_problem(self)
     if problem:
       raise ValueError(f"template {self.name!r}: {problem}")
@@ -152,6 +160,7 @@ _ARRAY_FIELDS = (
   "parsing_map",
   "landmark_vertices",
   "mirror_vertices",
+  "anatomical_landmark_vertices",
 )
 
 
@@ -171,6 +180,7 @@ def _first_problem(template: FaceTemplate) -> str | None:
     "parsing_map": ((side, side, NUM_PARSING_CLASSES), np.float32),
     "landmark_vertices": ((NUM_LANDMARKS,), np.int32),
     "mirror_vertices": ((count,), np.int32),
+    "anatomical_landmark_vertices": ((NUM_LANDMARKS,), np.int32),
   }
   for field, (shape, dtype) in want.items():
     array = getattr(template, field)
