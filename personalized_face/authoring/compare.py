@@ -59,11 +59,11 @@ def compare(template: FaceTemplate, reference: FaceTemplate) -> Comparison:
       outside that region.
   """
   vertices = template.vertices.astype(np.float64)
-  ours = vertices[template.anatomical_landmark_vertices]
-  theirs = reference.vertices[reference.anatomical_landmark_vertices]
+  ours = vertices[template.anatomical_landmarks]
+  theirs = reference.vertices[reference.anatomical_landmarks]
   scale, rotation, shift = similarity(theirs.astype(np.float64), ours)
   aligned = scale * reference.vertices @ rotation + shift
-  error = aligned[reference.anatomical_landmark_vertices] - ours
+  error = aligned[reference.anatomical_landmarks] - ours
 
   onto = nearest_points(vertices, aligned, reference.triangles)
   inside = ~_on_border(onto, reference.triangles)

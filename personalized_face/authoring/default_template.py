@@ -60,7 +60,7 @@ def build_default_template(control_points_path: str | None = None) -> FaceTempla
     parsing_map=albedo.parsing_map(control_uv, UV_SIZE),
     landmark_vertices=mesh.control_vertices[list(regions.IBUG68)],
     mirror_vertices=mesh.mirror,
-    anatomical_landmark_vertices=landmark_vertices(
+    anatomical_landmarks=landmark_vertices(
       points.landmarks, vertices, mesh.mirror, mesh.rims
     ),
   )

@@ -38,7 +38,7 @@ def test_a_disturbed_template_is_measured(template):
   deltas[names.index("jawOpen")] *= -2
   deltas[names.index("cheekPuff_L")] = 0
   vertices = template.vertices.copy()
-  landmark = template.anatomical_landmark_vertices[30]
+  landmark = template.anatomical_landmarks[30]
   vertices[landmark, 2] += 0.68  # of 68 landmarks, one is off
   other = dataclasses.replace(template, vertices=vertices, blendshape_deltas=deltas)
   found = compare.compare(template, other)
