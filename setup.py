@@ -91,7 +91,7 @@ setup(
   package_data={
     # Compiled on first use: what is compiled here need not fit the TensorFlow there.
     "personalized_face.rendering.kernels": ["*.cc", "*.h", "BUILD"],
-    "personalized_face.gin_configs": ["**/*.gin"],
+    "personalized_face.gin_configs": ["**/*"],
     "personalized_face.data_specs": ["**/*"],
   },
   install_requires=REQUIREMENTS,
