@@ -22,6 +22,7 @@ COMMANDS = (
   "build_template",
   "demo",
   "export",
+  "export_avatar",
   "prepare_data",
   "reconstruct",
   "retarget",
