@@ -20,6 +20,7 @@ MAPPED = {
 
 COMMANDS = (
   "build_template",
+  "convert_motion",
   "demo",
   "export",
   "export_avatar",
