@@ -3,8 +3,9 @@
     Timecode,BlendShapeCount,EyeBlinkLeft,...,TongueOut,HeadYaw,...,RightEyeRoll
 
 The columns stand in the order of the files, which has JawRight before JawLeft and
-MouthRight before MouthLeft, other than the app's network packets. A reader goes by name,
-without case: files with other orders and other spellings of BlendShapeCount exist.
+MouthRight before MouthLeft, other than the app's network packets. A reader goes by
+name, without case: files in other orders and with another spelling of BlendShapeCount
+exist.
 
 Ours, where sources disagree: angles are radians in the sense of core/rotation.py (pitch
 down, yaw to the person's own left), the head's those of the frame's crop; the eyes' are
