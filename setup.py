@@ -20,8 +20,10 @@ MAPPED = {
 
 COMMANDS = (
   "build_template",
+  "convert_motion",
   "demo",
   "export",
+  "export_avatar",
   "prepare_data",
   "reconstruct",
   "retarget",
