@@ -21,6 +21,7 @@ MAPPED = {
 COMMANDS = (
   "build_template",
   "demo",
+  "evaluate",
   "export",
   "prepare_data",
   "reconstruct",
