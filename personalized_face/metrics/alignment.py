@@ -25,6 +25,14 @@ class Similarity(NamedTuple):
     points = np.asarray(points, np.float64)
     return self.scale * points @ self.rotation.T + self.translation
 
+  def after(self, first: "Similarity") -> "Similarity":
+    """p -> self(first(p))."""
+    return Similarity(
+      self.rotation @ first.rotation,
+      self.scale * first.scale,
+      self(first.translation),
+    )
+
   def inverse(self) -> "Similarity":
     """The way back."""
     rotation, scale = self.rotation.T, 1 / self.scale
@@ -88,19 +96,20 @@ def icp(
     points: [P, 3].
     mesh: the surface, see `MeshDistance`.
     start: such as `align` of a few landmarks.
-    with_scale: whether the size of the points may change.
+    with_scale: whether the size of the points may change; else it stays the start's.
     keep: share of the pairs that count, in (0, 1].
     iterations: at most so many rounds.
     tolerance: stops where no point moves further than this share of their extent.
   """
   points = np.asarray(points, np.float64)
-  extent = np.ptp(points, axis=0).max()
   moved = start(points)
+  extent = np.ptp(moved, axis=0).max()
   transform = start
   for _ in range(iterations):
     distances, nearest = mesh(moved)
     kept = distances <= np.quantile(distances, keep)
-    transform = align(points[kept], nearest[kept], with_scale)
+    step = align(moved[kept], nearest[kept], with_scale)
+    transform = step.after(transform)
     before, moved = moved, transform(points)
     if np.abs(moved - before).max() < tolerance * extent:
       break

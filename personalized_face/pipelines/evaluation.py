@@ -3,6 +3,7 @@
 <output_dir>/table.md .csv .json   the table, published figures beside ours
              samples.csv           on request: a line for each sample and system
              predictions/<system>/ on request: what each system said (predictions.py)
+             now/<system>/         for NoW: the input of the challenge's script
 """
 
 import os
@@ -25,6 +26,10 @@ from personalized_face.evaluation.benchmark import (
   Sample,
   run_benchmark,
 )
+from personalized_face.evaluation.celeba import CelebA
+from personalized_face.evaluation.correspondences import BU3DFE, FaceWarehouse
+from personalized_face.evaluation.expression import Expression
+from personalized_face.evaluation.now import NoW, write_now
 from personalized_face.evaluation.predictions import (
   Prediction,
   path_of,
@@ -37,13 +42,19 @@ from personalized_face.evaluation.predictors import (
   NetworkSolver,
   PriorSolver,
 )
+from personalized_face.evaluation.scans import Scans
+from personalized_face.evaluation.synthetic import Synthetic
 from personalized_face.evaluation.videos_300vw import Videos300VW
 from personalized_face.export.files import write_json, write_text
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training.checkpoints import load_system
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
-  benchmark.name: benchmark for benchmark in (AFLW2000, Videos300VW)
+  benchmark.name: benchmark
+  for benchmark in (
+    *(AFLW2000, Videos300VW, BU3DFE, FaceWarehouse, Scans, NoW, CelebA, Expression),
+    Synthetic,
+  )
 }
 
 
@@ -67,8 +78,10 @@ def make_benchmark(
   config.parse([], gin_params)
   try:
     return BENCHMARKS[name](data_dir)
-  except ValueError as error:
-    raise UserError(f"The benchmark {name} cannot be set so: {error}.") from error
+  except (ValueError, RuntimeError, TypeError) as error:
+    # gin's own complaint, of a required value that is not set, is a RuntimeError.
+    sentence = config.explain(error) or f"The benchmark {name}: {error}."
+    raise UserError(sentence) from error
 
 
 def make_predictors(
@@ -155,6 +168,8 @@ def evaluate(
     if keep_predictions:
       folder = os.path.join(output_dir, "predictions", file_name(name))
       write_prediction(path_of(folder, sample.name), prediction)
+    if benchmark.name == NoW.name:
+      write_now(os.path.join(output_dir, "now", file_name(name)), sample, prediction)
 
   result = run_benchmark(benchmark, predictors, limit, keep)
   write_tables(result, output_dir, system, per_sample)

@@ -139,6 +139,14 @@ def test_icp_comes_home(with_scale):
   np.testing.assert_allclose(found(away(inner)), inner, atol=5e-3)
 
 
+def test_icp_keeps_the_scale_of_its_start():
+  vertices, triangles = bump()
+  start = Similarity(np.eye(3), 0.01, np.array([0.01, 0, 0]))
+  found = icp(100 * vertices, MeshDistance(vertices, triangles), start)
+  assert found.scale == pytest.approx(0.01)
+  np.testing.assert_allclose(found(100 * vertices), vertices, atol=2e-2)
+
+
 def test_icp_trimmed_leaves_out_what_is_not_there():
   vertices, triangles = bump()
   mesh = MeshDistance(vertices, triangles)
