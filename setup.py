@@ -22,6 +22,7 @@ COMMANDS = (
   "build_template",
   "convert_motion",
   "demo",
+  "evaluate",
   "export",
   "export_avatar",
   "prepare_data",
