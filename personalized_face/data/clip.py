@@ -74,7 +74,8 @@ def read_clip(
   if progress:
     total = frame_count(source.path, preparation.fps)
     frames = tqdm(frames, f"preparing {source.clip}", total, unit="frame", delay=0.5)
-  for frame, mesh in track_faces(frames, detector, preparation.box_margin):
+  for tracked in track_faces(frames, detector, preparation.box_margin):
+    frame, mesh = tracked.frame, tracked.points
     index = counts["read"]
     counts["read"] += 1
     shape = frame.image.shape[:2]

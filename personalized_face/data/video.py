@@ -38,6 +38,7 @@ class Frame(NamedTuple):
 
   time: float  # seconds from the first frame
   image: np.ndarray  # [H, W, 3] uint8 RGB
+  number: int = 0  # of the frame in the file (of the image in the folder), from 0
 
 
 def read_frames(path: str, fps: float | None = 10.0) -> Iterator[Frame]:
@@ -104,7 +105,7 @@ def _folder_frames(folder: str, fps: float) -> Iterator[Frame]:
   if not paths:
     raise UserError(f"The folder {folder} has no images in it; give one that has.")
   for i, path in enumerate(paths):
-    yield Frame(i / fps, read_image(path))
+    yield Frame(i / fps, read_image(path), i)
 
 
 def _video_frames(path: str, fps: float | None) -> Iterator[Frame]:
@@ -146,7 +147,7 @@ def _sampled(
     if fps is not None:
       next_slot = int((time + 1e-3) * fps) + 1
     count += 1
-    yield Frame(time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    yield Frame(time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), index)
   if not count:
     raise UserError(
       f"{path} is not a readable video (not one frame can be decoded); give a video "
