@@ -22,6 +22,7 @@ COMMANDS = (
   "build_template",
   "demo",
   "export",
+  "personalize",
   "prepare_data",
   "reconstruct",
   "retarget",

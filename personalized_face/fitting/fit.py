@@ -89,13 +89,18 @@ class PersonFit:
     parameters, tracking: the variables.
   """
 
-  def __init__(self, system: PersonalizedFace, frames: Frames):
+  def __init__(
+    self, system: PersonalizedFace, frames: Frames, skin_colour: bool = True
+  ):
     """Sets up; nothing is fitted yet.
 
     Args:
       system: decode and renderer; its networks are not used.
       frames: of the person.
+      skin_colour: whether the template's albedo takes the person's colour at the start
+        and the light is white; without albedo corrections the light must have it.
     """
+    self._skin_colour = skin_colour
     self._system = system
     self._frames = frames
     self.parameters = PersonParameters(system.template)
@@ -113,12 +118,16 @@ class PersonFit:
     return PersonModel(*(value.numpy()[0] for value in person))
 
   def run(
-    self, schedule: Schedule, on_step: Callable[[str, int, dict], None] | None = None
+    self,
+    schedule: Schedule,
+    phases: list[tuple[Phase, LossWeights]] | None = None,
+    on_step: Callable[[str, int, dict], None] | None = None,
   ) -> bool:
     """Runs every phase.
 
     Args:
-      schedule: the phases.
+      schedule: minibatches and the phases.
+      phases: in place of the schedule's own, such as `ablation.ablated` makes.
       on_step: called after each step with the phase's name, the steps done since the
         beginning, and the raw terms of the loss, scalars.
 
@@ -126,7 +135,7 @@ class PersonFit:
       Whether the fit came to its end; False where an interrupt (Ctrl-C) ended it, with
       the best so far in place.
     """
-    phases = schedule.configured()
+    phases = phases or schedule.configured()
     total = sum(phase.steps for phase, _ in phases)
     done = 0
     try:
@@ -155,7 +164,7 @@ class PersonFit:
       part = Tracking(*(value[chosen][np.newaxis] for value in tracking))
       rendering = self._render(person, part)
       images = self._frames.batch(chosen).images
-      found, colour = solve_light(images, rendering, monochrome=True)
+      found, colour = solve_light(images, rendering, self._skin_colour)
       light[scene] = (found - ambient_light(1.0)).ravel()
       colours.append(colour)
     self.tracking.scene_light.assign(light)

@@ -27,7 +27,7 @@ def fitted():
   frames = toy_frames(system, person, tracking)
   fit = PersonFit(system, frames)
   seen = []
-  finished = fit.run(Schedule(), lambda *step: seen.append(step))
+  finished = fit.run(Schedule(), on_step=lambda *step: seen.append(step))
   gin.clear_config()
   return system, frames, person, tracking, fit, finished, seen
 
@@ -62,9 +62,9 @@ def test_fit_recovers_pose_and_expression(fitted):
 
 def test_fit_recovers_the_colour_of_the_skin(fitted):
   system, _, person, _, fit, *_ = fitted
-  found = fit.person().static_albedo.mean((0, 1))
-  truth, prior = (
-    albedo.mean((0, 1)) for albedo in (person.static_albedo, system.template.mean_albedo)
+  albedos = (fit.person().static_albedo, person.static_albedo)
+  found, truth, prior = (
+    albedo.mean((0, 1)) for albedo in (*albedos, system.template.mean_albedo)
   )
 
   def hue(colour):  # light and albedo share the brightness: only hue is determined
@@ -93,9 +93,12 @@ def test_interrupt_keeps_what_there_is():
     if step == 3:
       raise KeyboardInterrupt
 
-  assert not fit.run(Schedule(), stop)
+  assert not fit.run(Schedule(), on_step=stop)
   gin.clear_config()
   assert all(np.isfinite(part).all() for part in fit.person())
-  assert nme_percent(
-    toy_frames(system, fit.person(), fit.tracking.all()).landmarks, frames.landmarks
-  ).mean() < 2  # the landmarks' start is in place
+  assert (
+    nme_percent(
+      toy_frames(system, fit.person(), fit.tracking.all()).landmarks, frames.landmarks
+    ).mean()
+    < 2
+  )  # the landmarks' start is in place
