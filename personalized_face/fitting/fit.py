@@ -220,7 +220,7 @@ class PersonFit:
         tracking = self.tracking.tracking(table, scene_light, rows)
         tracking = Tracking(*(value[tf.newaxis] for value in tracking))
         outputs = self._system.reconstruct(person, tracking)
-        faded = without_occlusions(batch.images, outputs.rendering, scale)
+        faded = without_occlusions(batch, outputs.rendering, scale)
         weights = LossWeights(**dict.fromkeys(LossWeights._fields, 0.0))
         weights = weights._replace(**{name: values[name] for name in names})
         total, terms = self._loss(outputs._replace(rendering=faded), batch, weights)

@@ -52,6 +52,7 @@ class PersonParameters:
     blendshape_sizes: Sequence[int] = (16, 128),
     static_albedo_sizes: Sequence[int] = (8, 16, 32, 64, 128),
     dynamic_albedo_sizes: Sequence[int] = (16, 128),
+    shape_slowing: float = 0.5,
   ):
     """All corrections are zero.
 
@@ -59,13 +60,14 @@ class PersonParameters:
       template: gives the maps' side and the number of blendshapes.
       neutral_sizes, blendshape_sizes, static_albedo_sizes, dynamic_albedo_sizes: sides
         of the pyramids' levels, texels.
+      shape_slowing: of the finer levels of the two shape maps, see UvPyramid.
     """
     side, count = template.uv_size, template.num_blendshapes
     self._mean_albedo = tf.constant(template.mean_albedo)
     self._zeros = tf.zeros([1, side, side, 3 * count])
     self.maps = RawMaps(
-      UvPyramid(side, 3, neutral_sizes),
-      UvPyramid(side, 3 * count, blendshape_sizes),
+      UvPyramid(side, 3, neutral_sizes, shape_slowing),
+      UvPyramid(side, 3 * count, blendshape_sizes, shape_slowing),
       UvPyramid(side, 3, static_albedo_sizes),
       UvPyramid(side, 3 * count, dynamic_albedo_sizes),
     )

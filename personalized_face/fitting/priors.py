@@ -11,10 +11,11 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from personalized_face.core.types import Rendering, Tensor
+from personalized_face.core.types import PARSING_CLASSES, Batch, Rendering, Tensor
 from personalized_face.losses.reductions import l2_norm
 from personalized_face.template.face_template import FaceTemplate
 
+_BACKGROUND = PARSING_CLASSES.index("background")
 _SYMMETRIC = 1e-3  # of the UV square
 
 
@@ -78,7 +79,7 @@ class FitPriors:
 
 
 def without_occlusions(
-  images: Tensor, rendering: Rendering, scale: float | Tensor
+  batch: Batch, rendering: Rendering, scale: float | Tensor, outside: float = 0.3
 ) -> Rendering:
   """The rendering with a mask that fades where the picture is not the face.
 
@@ -87,10 +88,13 @@ def without_occlusions(
   the photometric loss has itself. No gradient flows into it.
 
   Args:
-    images: [B, N, H, W, 3] RGB in [0, 1].
+    batch: of B persons.
     rendering: of the same frames.
     scale: error at which a pixel counts half.
+    outside: weight of a pixel that the parsing calls background: hair and ears that the
+      mesh covers are shown as well as they can be, but must not emboss its border.
   """
+  images = batch.images
   error = l2_norm(tf.stop_gradient(images - rendering.image)) * rendering.mask
   height, width = error.shape[2:4]
   flat = tf.reshape(error, [-1, height, width, 1])
@@ -98,6 +102,7 @@ def without_occlusions(
   error = tf.math.divide_no_nan(_box(flat), _box(mask))
   weight = 1.0 / (1.0 + tf.square(error / scale))
   weight = tf.reshape(weight, tf.shape(rendering.mask))
+  weight = tf.where(batch.parsing == _BACKGROUND, outside * weight, weight)
   return rendering._replace(mask=rendering.mask * tf.stop_gradient(weight))
 
 

@@ -23,13 +23,18 @@ class UvPyramid:
     levels: a variable [l, l, C] for each level, coarse to fine, all zero at first.
   """
 
-  def __init__(self, side: int, channels: int, sizes: Sequence[int]):
+  def __init__(
+    self, side: int, channels: int, sizes: Sequence[int], slowing: float = 0.0
+  ):
     """Makes the levels.
 
     Args:
       side: U, of the map, texels.
       channels: C.
       sizes: sides of the levels, texels; those above U become U.
+      slowing: s in the share (l_0 / l)^s of the coarsest level's step that a level of
+        side l takes. Adam gives every texel the same step, however little it matters;
+        a shape whose finest level keeps up is embossed.
 
     Raises:
       ValueError: no level, or sides that do not rise.
@@ -39,6 +44,7 @@ class UvPyramid:
       raise ValueError(f"a pyramid needs levels of at least one texel, not {sizes}")
     self._side = side
     self._channels = channels
+    self._speeds = [(sizes[0] / size) ** slowing for size in sizes]
     self.levels = [tf.Variable(tf.zeros([size, size, channels])) for size in sizes]
     self._matrices = [tf.constant(upsampling_matrix(size, side)) for size in sizes]
 
@@ -64,10 +70,12 @@ class UvPyramid:
 
     Returns:
       A factor in [0, 1] for each level. Level i of n is at full speed from i / (2 n)
-      on, after a ramp of 1 / (2 n): in the second half all of them learn.
+      on, after a ramp of 1 / (2 n): in the second half all of them learn. Times what
+      `slowing` leaves of it.
     """
     count = len(self.levels)
-    return [min(max(2 * count * progress - i + 1, 0.0), 1.0) for i in range(count)]
+    started = [min(max(2 * count * progress - i + 1, 0), 1) for i in range(count)]
+    return [s * speed for s, speed in zip(started, self._speeds, strict=True)]
 
   def _upsampled(self, level: Tensor, matrix: Tensor) -> Tensor:
     """[l, l, C] -> [U, U, C]."""

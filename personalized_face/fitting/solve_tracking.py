@@ -153,7 +153,7 @@ class TrackingSolver:
         tf.range(self._chunk),
       )
       outputs = self._reconstruct(Tracking(*(v[tf.newaxis] for v in tracking)))
-      faded = without_occlusions(batch.images, outputs.rendering, self._scale)
+      faded = without_occlusions(batch, outputs.rendering, self._scale)
       total, _ = self._loss(outputs._replace(rendering=faded), batch, self._weights)
       total += self._priors.of_light(self._local.light_change(self._local.rows))
     gradient = tape.gradient(total, self._local.rows)

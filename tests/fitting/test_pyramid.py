@@ -44,6 +44,10 @@ def test_coarse_levels_learn_first_and_all_learn_in_the_second_half():
   assert pyramid.shares(0.5) == [1.0, 1.0, 1.0]
 
 
+def test_finer_levels_can_be_slower():
+  assert UvPyramid(16, 3, (4, 16), slowing=0.5).shares(1.0) == [1.0, 0.5]
+
+
 def test_pyramid_without_levels_is_refused():
   with pytest.raises(ValueError, match="at least one texel"):
     UvPyramid(16, 3, ())
