@@ -25,6 +25,7 @@ COMMANDS = (
   "evaluate",
   "export",
   "export_avatar",
+  "personalize",
   "prepare_data",
   "reconstruct",
   "retarget",

@@ -40,7 +40,7 @@ class PersonalizedFace(keras.Model):
   Attributes:
     template: the FaceTemplate everything is expressed in.
     camera: the Camera of the crops.
-    model_net, track_net: the two networks.
+    model_net, track_net: the two networks; None where only `reconstruct` is needed.
     mean_albedo: [U, U, 3] variable R_0^t of Eq. 2, starting at the template's R_0; in
       units of `mean_albedo_scale` of linear RGB.
     face_model, renderer: Eq. 1 and 2; mesh to picture. No variables.
@@ -50,8 +50,8 @@ class PersonalizedFace(keras.Model):
     self,
     template: FaceTemplate,
     camera: Camera,
-    model_net: ModelNet,
-    track_net: TrackNet,
+    model_net: ModelNet | None,
+    track_net: TrackNet | None,
     shape_corrections: str = "all",
     albedo_corrections: str = "all",
     rasterizer: str = "auto",
