@@ -20,6 +20,7 @@ MAPPED = {
 
 COMMANDS = (
   "build_template",
+  "build_tf_mesh_renderer",
   "demo",
   "export",
   "prepare_data",

@@ -209,7 +209,7 @@ def test_barycentrics_jacobian_random():
 
 
 def test_rasterize_exception_raised():
-  with pytest.raises(ValueError, match="no rasterizer 'cuda'; there are: auto, xla"):
+  with pytest.raises(ValueError, match="no rasterizer 'cuda'; there are: auto, .*xla"):
     triangle_ids(tf.zeros([1, 3, 3]), np.zeros([1, 3], np.int32), CAMERA, "cuda")
   with pytest.raises(ValueError, match="vertices_camera"):
     triangle_ids(tf.zeros([3, 3]), np.zeros([1, 3], np.int32), CAMERA)
