@@ -19,6 +19,7 @@ MAPPED = {
 }
 
 COMMANDS = (
+  "benchmark_renderer",
   "build_template",
   "build_tf_mesh_renderer",
   "demo",
