@@ -19,7 +19,9 @@ MAPPED = {
 }
 
 COMMANDS = (
+  "benchmark_renderer",
   "build_template",
+  "build_tf_mesh_renderer",
   "convert_motion",
   "demo",
   "evaluate",
