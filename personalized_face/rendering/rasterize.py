@@ -3,7 +3,8 @@
 The two questions are answered apart. Visibility (`triangle_ids`) is a backend's work
 and has no gradient. The place within the triangle is then computed from the three
 corners of the pixel's triangle (`surface.see_surface`) and is differentiable in
-them; so all backends share one gradient.
+them; so all backends share one gradient. Backend `cpu` computes the same by an
+operation of its own.
 """
 
 import numpy as np
@@ -100,7 +101,10 @@ def rasterize(
     The framebuffer. The barycentrics are differentiable with respect to the vertices;
     the ids, and with them the outline of the mesh, are not.
   """
+  backend = choose_backend(backend)
   ids = triangle_ids(vertices_camera, triangles, camera, backend, jit_compile)
+  if backend == "cpu":
+    return Framebuffer(ids, ops.barycentrics(vertices_camera, triangles, ids, camera))
   rows = corner_rows(vertices_camera, triangles)
   barycentrics, _ = see_surface(rows, ids, camera, jit_compile)
   return Framebuffer(ids, barycentrics)

@@ -25,6 +25,7 @@ from personalized_face.rendering.interpolate import (
   corner_rows,
   pixel_rows,
 )
+from personalized_face.rendering.kernels import ops
 from personalized_face.rendering.rasterize import choose_backend, triangle_ids
 from personalized_face.rendering.shading import shade
 from personalized_face.rendering.surface import see_surface
@@ -70,6 +71,10 @@ class RendererLayer(keras.layers.Layer):
     self._jit_compile = jit_compile
     self._num_surface = len(triangles)
     self._triangles = np.concatenate([triangles, hole_triangles]).astype(np.int32)
+    self._label_map = np.asarray(label_map)
+    self._uv = np.asarray(uv)
+    if self._backend == "cpu":
+      return  # its operations need none of the tables below
     self._normals = VertexNormals(triangles, len(uv))
     self._corners = corner_operator(self._triangles, len(uv))
     self._uv_rows = np.asarray(uv)[self._triangles].reshape(-1, 6)
@@ -103,6 +108,48 @@ class RendererLayer(keras.layers.Layer):
     maps = tf.reshape(albedo_maps, [-1, side, side, 3])
     light = tf.reshape(light, [-1, 9, 3])
 
+    draw = self._draw_with_kernels if self._backend == "cpu" else self._draw
+    rendering = draw(vertices, maps, light)
+
+    def unflatten(image):  # [I, H, W, ...] -> [B, N, H, W, ...]
+      restored = tf.reshape(image, tf.concat([lead, tf.shape(image)[1:]], axis=0))
+      return tf.ensure_shape(restored, vertices_camera.shape[:2] + image.shape[1:])
+
+    return Rendering(*(unflatten(image) for image in rendering))
+
+  def _draw_with_kernels(
+    self, vertices: Tensor, maps: Tensor, light: Tensor
+  ) -> tuple[Tensor, ...]:
+    """`_draw` by backend `cpu`: each step, and its gradient, is one operation."""
+    triangles = tf.constant(self._triangles)
+    surface = triangles[: self._num_surface]
+    ids = triangle_ids(vertices, self._triangles, self.camera, self._backend)
+    on_surface = tf.where(self._on_surface(ids), ids, -1)
+    weights = ops.barycentrics(vertices, triangles, ids, self.camera)
+    directions = ops.vertex_normals(vertices, surface)
+    normals = ops.interpolate(
+      directions, triangles, on_surface, weights, normalize=True
+    )
+    uv = ops.interpolate(self._uv, triangles, ids, weights)
+    albedo = ops.sample_uv(maps, uv, on_surface)
+    image, shading = ops.shade(albedo, normals, light, on_surface)
+    # Off the mesh the first class, "background", is certain.
+    parsing = ops.sample_uv(self._label_map, uv, ids, fill=1.0)
+    mask = tf.cast(on_surface >= 0, image.dtype)
+    return image, mask, albedo, shading, normals, parsing
+
+  def _draw(self, vertices: Tensor, maps: Tensor, light: Tensor) -> tuple[Tensor, ...]:
+    """The fields of a `Rendering` in stock operations, whatever found the visibility.
+
+    Args:
+      vertices: [I, V, 3].
+      maps: [I, U, U, 3].
+      light: [I, 9, 3].
+
+    Returns:
+      image, mask, albedo, shading, normals and parsing, each [I, H, W, ...].
+    """
+    side = maps.shape[1]
     ids = triangle_ids(
       vertices, self._triangles, self.camera, self._backend, self._jit_compile
     )
@@ -113,13 +160,7 @@ class RendererLayer(keras.layers.Layer):
     texel = pixel_rows(tf.where(self._on_surface(ids), texel, -1), side * side)
     quads = tf.reshape(texel_quads(maps), [-1, 12])
     albedo = look_up(quads, texel, place, self._jit_compile)
-    rendering = self._finish(normals, uv, albedo, light, ids)
-
-    def unflatten(image):  # [I, H, W, ...] -> [B, N, H, W, ...]
-      restored = tf.reshape(image, tf.concat([lead, tf.shape(image)[1:]], axis=0))
-      return tf.ensure_shape(restored, vertices_camera.shape[:2] + image.shape[1:])
-
-    return Rendering(*(unflatten(image) for image in rendering))
+    return self._finish(normals, uv, albedo, light, ids)
 
   def _vertices_to_rows(self, vertices: Tensor) -> Tensor:
     """[I, V, 3] -> [I, T + E, 18]: position and normal of the corners, by corner."""

@@ -10,6 +10,7 @@ Where there is no compiler, or it fails, one warning says so, and the renderer g
 without the ops.
 """
 
+import concurrent.futures
 import contextlib
 import functools
 import hashlib
@@ -32,8 +33,8 @@ from personalized_face.core.cache import cache_folder
 COMPILER_VARIABLE = "PFACE_RENDERER_CXX"
 _COMPILERS = ("g++", "clang++", "c++")
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
-# The one file that includes TensorFlow; the others are the kernels.
-_OPS = "ops.cc"
+# Ends the names of the files that include TensorFlow; the others are the kernels.
+_OPS = "_ops.cc"
 _FLAGS = ("-std=c++17", "-fPIC", "-DNDEBUG", "-pthread")
 # Two triangles must round their common edge alike, so nothing is contracted; whether a
 # calculation traps or sets errno keeps compilers from using vector instructions.
@@ -43,7 +44,7 @@ _KERNEL_FLAGS = (
   "-fno-trapping-math",
   "-fno-math-errno",
 )
-_TIMEOUT = 600  # seconds; a slow machine under load takes a minute
+_TIMEOUT = 1200  # seconds per file; on a machine under load one took four minutes
 _lock = threading.Lock()
 
 
@@ -177,14 +178,14 @@ def _compile(compiler: list[str], path: str) -> None:
   """
   log = f"{path.removesuffix('.so')}.log"
   logging.info(
-    "Compiling the renderer's kernel, once, about 15 s; it is kept in %s.", path
+    "Compiling the renderer's kernel, once, about 30 s; it is kept in %s.", path
   )
   begin = time.monotonic()
   with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
     objects, commands = [], []
     for source in (s for s in sources() if s.endswith(".cc")):
       objects.append(os.path.join(folder, os.path.basename(source) + ".o"))
-      is_op = os.path.basename(source) == _OPS
+      is_op = source.endswith(_OPS)
       # TensorFlow's headers want the flags that TensorFlow was compiled with.
       flags = (
         [*_FLAGS, "-O2", *tf.sysconfig.get_compile_flags()] if is_op else kernel_flags()
@@ -207,26 +208,29 @@ def _compile(compiler: list[str], path: str) -> None:
 
 
 def _run(commands: list[list[str]]) -> str:
-  """Runs commands side by side; returns what those that failed said, "" for none."""
-  failed = []
-  running = []
-  for command in commands:
-    try:
-      running.append(
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-      )
-    except OSError as error:
-      failed.append(f"$ {shlex.join(command)}\n{error}\n")
-  for process in running:
-    try:
-      output, _ = process.communicate(timeout=_TIMEOUT)
-    except subprocess.TimeoutExpired:
-      process.kill()
-      output = process.communicate()[0] + b"\nstopped, as it took too long"
-    if process.returncode:
-      text = output.decode(errors="replace")
-      failed.append(f"$ {shlex.join(process.args)}\n{text}\n")
-  return "\n".join(failed)
+  """Runs commands, one per processor at a time.
+
+  Returns:
+    What those that failed said, "" where none did.
+  """
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    return "\n".join(filter(None, pool.map(_run_one, commands)))
+
+
+def _run_one(command: list[str]) -> str:
+  """Runs one command; returns what it said if it failed, else ""."""
+  try:
+    done = subprocess.run(
+      command,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      timeout=_TIMEOUT,
+      check=False,
+    )
+    failed, output = done.returncode, done.stdout.decode(errors="replace")
+  except (OSError, subprocess.TimeoutExpired) as error:
+    failed, output = True, str(error)
+  return f"$ {shlex.join(command)}\n{output}\n" if failed else ""
 
 
 @contextlib.contextmanager

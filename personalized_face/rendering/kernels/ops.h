@@ -1,0 +1,132 @@
+// What the files of ops share: TensorFlow's side of the kernels is shapes, validation,
+// and the split of the work over TensorFlow's own threads.
+
+#ifndef PERSONALIZED_FACE_RENDERING_KERNELS_OPS_H_
+#define PERSONALIZED_FACE_RENDERING_KERNELS_OPS_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+#include "camera.h"
+#include "rasterize.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/core/util/work_sharder.h"
+
+namespace personalized_face {
+
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Status;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::errors::InvalidArgument;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+// A unit of work that is worth a thread of its own, in TensorFlow's cycles.
+constexpr int64_t kCost = 1000000;
+
+// Runs work(i) for i in [0, count) on the device's threads.
+template <typename Work>
+void ForEach(OpKernelContext* context, int64_t count, const Work& work) {
+  const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
+  tensorflow::Shard(workers.num_threads, workers.workers, count, kCost,
+                    [&work](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) work(i);
+                    });
+}
+
+// Into how many bands of rows to cut each image, so that no thread is without work.
+inline int64_t NumBands(OpKernelContext* context, int64_t images, int64_t height) {
+  const int64_t threads =
+      context->device()->tensorflow_cpu_worker_threads()->num_threads;
+  return std::min(height, (threads + images - 1) / std::max<int64_t>(images, 1));
+}
+
+// Runs work(image, begin, end) for bands of rows that make up all images.
+template <typename Work>
+void ForEachBand(OpKernelContext* context, int64_t images, int64_t height,
+                 const Work& work) {
+  const int64_t bands = NumBands(context, images, height);
+  ForEach(context, images * bands, [&](int64_t i) {
+    const int64_t image = i / bands, band = i % bands;
+    work(image, band * height / bands, (band + 1) * height / bands);
+  });
+}
+
+// Checks a shape against a pattern of sizes, -1 for any.
+inline Status CheckShape(const Tensor& tensor, const std::string& name,
+                  const std::initializer_list<int64_t>& sizes,
+                  const std::string& pattern) {
+  bool fits = tensor.dims() == static_cast<int>(sizes.size());
+  int axis = 0;
+  for (auto size = sizes.begin(); fits && size != sizes.end(); ++size, ++axis) {
+    fits = *size < 0 || tensor.dim_size(axis) == *size;
+  }
+  if (fits) return Status();
+  return InvalidArgument(name, " has shape ", tensor.shape().DebugString(),
+                         ", expected ", pattern);
+}
+
+// Checks that all of `triangles` point to one of `num_vertices` vertices.
+inline Status CheckTriangles(const Tensor& triangles, int64_t num_vertices) {
+  TF_RETURN_IF_ERROR(CheckShape(triangles, "triangles", {-1, 3}, "[T, 3]"));
+  if (triangles.dim_size(0) > kMaxTriangles) {
+    return InvalidArgument("triangles are ", triangles.dim_size(0), ", at most ",
+                           kMaxTriangles, " are possible");
+  }
+  const auto corners = triangles.flat<int32_t>();
+  bool inside = true;
+  for (int64_t i = 0; i < corners.size(); ++i) {
+    // Negative ones are large when read without sign.
+    inside &= static_cast<uint32_t>(corners(i)) < static_cast<uint64_t>(num_vertices);
+  }
+  if (inside) return Status();
+  return InvalidArgument("triangles hold a vertex outside [0, ", num_vertices, ")");
+}
+
+// Reads the input `lens`, which with the picture's size describes a camera.
+inline Status ReadCamera(const Tensor& lens, int64_t height, int64_t width, Camera* camera) {
+  TF_RETURN_IF_ERROR(CheckShape(lens, "lens", {4}, "[4]"));
+  const auto values = lens.flat<double>();
+  *camera = Camera{static_cast<int>(height), static_cast<int>(width), values(0),
+                   values(1), values(2), values(3)};
+  if (camera->focal > 0 && camera->near > 0) return Status();
+  return InvalidArgument("lens has focal length ", camera->focal, " and near plane ",
+                         camera->near, "; both must be positive");
+}
+
+// Whether all of `ids` lie in [-1, count).
+inline bool IdsInside(const int32_t* ids, int64_t pixels, int64_t count) {
+  bool inside = true;
+  for (int64_t i = 0; i < pixels; ++i) inside &= (ids[i] >= -1) & (ids[i] < count);
+  return inside;
+}
+
+inline Status IdsOutside(int64_t count) {
+  return InvalidArgument("ids hold a triangle outside [-1, ", count, ")");
+}
+
+// Registers one kernel for both types of numbers.
+#define REGISTER_FLOATS(NAME, KERNEL)                                                 \
+  REGISTER_KERNEL_BUILDER(                                                            \
+      Name(NAME).Device(tensorflow::DEVICE_CPU).TypeConstraint<float>("T"),           \
+      KERNEL<float>);                                                                 \
+  REGISTER_KERNEL_BUILDER(                                                            \
+      Name(NAME).Device(tensorflow::DEVICE_CPU).TypeConstraint<double>("T"),          \
+      KERNEL<double>)
+
+// Of ops whose one output has the shape of the first input.
+inline Status SameShape(InferenceContext* c) {
+  c->set_output(0, c->input(0));
+  return Status();
+}
+
+}  // namespace personalized_face
+
+#endif  // PERSONALIZED_FACE_RENDERING_KERNELS_OPS_H_
