@@ -1,7 +1,8 @@
 """`RendererLayer`: posed vertices, albedo maps and light to pictures (Section 3.3).
 
 Vertices -> normals -> corners of triangles | visibility -> per pixel: barycentrics,
-normal, texture coordinates -> albedo and parsing looked up in UV maps -> shading.
+normal, texture coordinates -> albedo and parsing looked up in UV maps -> shading
+-> (antialias).
 """
 
 import keras
@@ -17,6 +18,7 @@ from personalized_face.core.uv import (
   texel_index,
   texel_quads,
 )
+from personalized_face.rendering.antialias import antialias, edge_table
 from personalized_face.rendering.camera import Camera
 from personalized_face.rendering.compiled import compiled
 from personalized_face.rendering.interpolate import (
@@ -34,7 +36,8 @@ class RendererLayer(keras.layers.Layer):
   """Renders one textured mesh per frame. No variables.
 
   Visibility is not differentiated; all else is: the image, the normals and the parsing
-  probabilities have gradients with respect to vertices, albedo maps and light.
+  probabilities have gradients with respect to vertices, albedo maps and light. With
+  `antialias` coverage is too, in image, mask and parsing.
   """
 
   def __init__(
@@ -46,6 +49,7 @@ class RendererLayer(keras.layers.Layer):
     camera: Camera,
     backend: str = "auto",
     jit_compile: bool = False,
+    antialias: bool = False,
     **kwargs,
   ):
     """Precomputes the tables of the mesh.
@@ -61,6 +65,8 @@ class RendererLayer(keras.layers.Layer):
       jit_compile: compile the arithmetic between the gathers and scatters. Faster on a
         CPU than plain graph mode and than compiling everything; leave it off in what a
         model server must load.
+      antialias: blend image, mask and parsing across the outlines of the mesh and of
+        its holes; they then have a gradient there, and the mask is a coverage.
       **kwargs: name and such, for Keras.
     """
     kwargs.setdefault("dtype", "float32")
@@ -68,8 +74,10 @@ class RendererLayer(keras.layers.Layer):
     self.camera = camera
     self._backend = choose_backend(backend)
     self._jit_compile = jit_compile
+    self._antialias = antialias
     self._num_surface = len(triangles)
     self._triangles = np.concatenate([triangles, hole_triangles]).astype(np.int32)
+    self._edges = edge_table(self._triangles, len(triangles)) if antialias else None
     self._normals = VertexNormals(triangles, len(uv))
     self._corners = corner_operator(self._triangles, len(uv))
     self._uv_rows = np.asarray(uv)[self._triangles].reshape(-1, 6)
@@ -93,7 +101,8 @@ class RendererLayer(keras.layers.Layer):
 
     Returns:
       The rendering; mask, image, albedo, shading and normals are 0 off the surface
-      (holes included), the parsing is class 0 off the mesh.
+      (holes included), the parsing is class 0 off the mesh. Antialiased, the mask is in
+      [0, 1], and image and parsing are mixtures in the pixels of the outline.
     """
     shapes.check(vertices_camera, "[B, N, V, 3]", "vertices_camera")
     side = shapes.check(albedo_maps, "[B, N, U, U, 3]", "albedo_maps")["U"]
@@ -114,6 +123,8 @@ class RendererLayer(keras.layers.Layer):
     quads = tf.reshape(texel_quads(maps), [-1, 12])
     albedo = look_up(quads, texel, place, self._jit_compile)
     rendering = self._finish(normals, uv, albedo, light, ids)
+    if self._antialias:
+      rendering = self._blend_outlines(rendering, ids, vertices)
 
     def unflatten(image):  # [I, H, W, ...] -> [B, N, H, W, ...]
       restored = tf.reshape(image, tf.concat([lead, tf.shape(image)[1:]], axis=0))
@@ -168,6 +179,24 @@ class RendererLayer(keras.layers.Layer):
     covered = (ids >= 0)[..., tf.newaxis]
     parsing = tf.where(covered, blend_quads(labels, place), background)
     return image, mask, albedo, shading * mask[..., tf.newaxis], normals, parsing
+
+  def _blend_outlines(
+    self, rendering: tuple[Tensor, ...], ids: Tensor, vertices: Tensor
+  ) -> tuple[Tensor, ...]:
+    """Image, mask and parsing of `_pixels_to_images` antialiased, the rest as it is."""
+    image, mask, albedo, shading, normals, parsing = rendering
+    blended = antialias(
+      tf.concat([image, mask[..., tf.newaxis], parsing], axis=-1),
+      ids,
+      vertices,
+      self._triangles,
+      self._edges,
+      self._num_surface,
+      self.camera,
+      self._jit_compile,
+    )
+    image, mask, parsing = tf.split(blended, [3, 1, parsing.shape[-1]], axis=-1)
+    return image, mask[..., 0], albedo, shading, normals, parsing
 
   def _on_surface(self, ids: Tensor) -> Tensor:
     """[I, H, W] bool: the pixel sees the surface, not a hole or nothing."""
