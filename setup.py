@@ -91,6 +91,8 @@ setup(
   + list(MAPPED),
   package_dir=MAPPED,
   package_data={
+    # Compiled on first use: what is compiled here need not fit the TensorFlow there.
+    "personalized_face.rendering.kernels": ["*.cc", "*.h", "BUILD"],
     "personalized_face.gin_configs": ["**/*.gin"],
     "personalized_face.data_specs": ["**/*"],
   },

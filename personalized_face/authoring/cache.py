@@ -8,6 +8,7 @@ from absl import logging
 
 import personalized_face
 from personalized_face.authoring import control_points
+from personalized_face.core.cache import cache_folder
 from personalized_face.core.errors import UserError
 from personalized_face.template.face_template import FORMAT_VERSION, FaceTemplate
 
@@ -31,12 +32,6 @@ def load_template(name_or_path: str = DEFAULT) -> FaceTemplate:
 def default_cache_path() -> str:
   """Where the built default template is kept on this machine."""
   return os.path.join(cache_folder(), f"default-{_build_key()}.npz")
-
-
-def cache_folder() -> str:
-  """`$XDG_CACHE_HOME/personalized_face`, by default `~/.cache/personalized_face`."""
-  base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-  return os.path.join(base, "personalized_face")
 
 
 @functools.lru_cache(maxsize=2)
