@@ -18,6 +18,7 @@ from types import ModuleType
 
 import tensorflow as tf
 
+from personalized_face.core.cache import cache_folder
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tensor
 from personalized_face.rendering.camera import Camera
@@ -36,9 +37,8 @@ def library_path() -> str:
   named = os.environ.get(PATH_VARIABLE)
   if named:
     return named
-  base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
   name = f"tf_mesh_renderer-tensorflow-{tf.__version__}.so"
-  return os.path.join(base, "personalized_face", name)
+  return os.path.join(cache_folder(), name)
 
 
 @functools.lru_cache(maxsize=4)

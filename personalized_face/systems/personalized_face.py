@@ -58,6 +58,7 @@ class PersonalizedFace(keras.Model):
     jit_compile_renderer: bool = False,
     albedo_scale: float = 0.1,
     mean_albedo_scale: float = 1.0,
+    antialias: bool = False,
   ):
     super().__init__(name="personalized_face")
     for value in (shape_corrections, albedo_corrections):
@@ -86,6 +87,7 @@ class PersonalizedFace(keras.Model):
       camera=camera,
       backend=rasterizer,
       jit_compile=jit_compile_renderer,
+      antialias=antialias,
     )
     self._landmark_vertices = np.asarray(template.landmark_vertices)
 
@@ -242,6 +244,7 @@ def build_system(
   jit_compile_renderer: bool = False,
   albedo_scale: float = 0.1,
   mean_albedo_scale: float = 1.0,
+  antialias: bool = False,
 ) -> PersonalizedFace:
   """Builds the system and all its variables.
 
@@ -258,6 +261,7 @@ def build_system(
     albedo_scale: linear RGB per raw unit of ModelNet's albedo heads.
     mean_albedo_scale: linear RGB per unit of the variable R_0^t. Adam moves a texel by
       about the learning rate times this in a step.
+    antialias: outlines with a gradient, see RendererLayer; the paper's have none.
 
   Raises:
     UserError: networks so narrow that TensorFlow crashes on them.
@@ -280,6 +284,7 @@ def build_system(
     jit_compile_renderer=jit_compile_renderer,
     albedo_scale=albedo_scale,
     mean_albedo_scale=mean_albedo_scale,
+    antialias=antialias,
   )
   blank = tf.zeros([1, 1, image_size, image_size, 3])
   system.model_net(blank)
