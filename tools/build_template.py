@@ -4,12 +4,15 @@ r"""Builds a face template and, if asked, a contact sheet to look at.
   pface_build_template --preview=default.png      # only the sheet
   pface_build_template --source=ict_facekit --input_dir=ICT-FaceKit \
       --region=narrow_face --output=ict.npz
+  pface_build_template --source=obj_folder --input_dir=my_shapes --output=mine.npz
 
 The default template is built from measured control points and anatomy, in seconds; the
 other commands build it themselves on first use and keep it in the user's cache folder.
-ICT-FaceKit (MIT licence) is read from its folder as published. Landmarks and regions
-are placed by running the landmark detector on renders of the mesh. A template file
-serves every command that takes --template.
+ICT-FaceKit (MIT licence) is read from its folder as published. A folder of OBJ files
+holds neutral.obj and one OBJ per expression, of any name, with the same vertices, a UV
+layout, y up and the face looking along +z; one glTF file with named morph targets does
+as well. Landmarks and regions are placed by running the landmark detector on renders of
+the mesh. A template file serves every command that takes --template.
 """
 
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
-  "source", "default", ["default", "ict_facekit"], "What to build from."
+  "source", "default", ["default", "ict_facekit", "obj_folder"], "What to build from."
 )
 flags.DEFINE_string("input_dir", None, "The folder to read; none for the default.")
 flags.DEFINE_enum(
@@ -34,6 +37,19 @@ flags.DEFINE_list(
   [],
   "ICT-FaceKit: weights of its first identity modes, in standard deviations.",
 )
+flags.DEFINE_string(
+  "landmarks",
+  None,
+  "obj_folder: a text file of 68 vertex numbers (from 0) or 68 positions, iBUG order; "
+  "without it the detector finds them.",
+)
+flags.DEFINE_float(
+  "mm_per_unit",
+  None,
+  "obj_folder: length of the files' unit; without it the eyes' distance tells.",
+  lower_bound=0,
+)
+flags.DEFINE_string("licence", "unknown", "obj_folder: the licence of the shapes.")
 flags.DEFINE_string("output", None, "The template's .npz file to write.")
 flags.DEFINE_string("preview", None, "A PNG to write: shape, maps, every blendshape.")
 
@@ -52,6 +68,9 @@ def main(argv: Sequence[str]) -> None:
     FLAGS.input_dir,
     FLAGS.region,
     _numbers("identity_weights", FLAGS.identity_weights),
+    FLAGS.landmarks,
+    FLAGS.mm_per_unit,
+    FLAGS.licence,
   )
   if FLAGS.output:
     template.save(FLAGS.output)

@@ -17,7 +17,7 @@ DEFAULT = "default"
 _OF_OTHERS = {
   *("cache.py", "measure.py", "preview.py", "sources.py", "import_mesh.py"),
   *("charts.py", "holes.py", "ict_facekit.py", "obj_files.py", "placement.py"),
-  *("symmetry.py", "compare.py"),
+  *("symmetry.py", "compare.py", "gltf_files.py", "obj_folder.py"),
 }
 
 

@@ -65,7 +65,7 @@ def build_ict_template(
   ):
     mesh.vertices[:] += weight * mode
   deltas = {
-    name: (_matching(path, len(neutral)) - neutral) * DM_PER_UNIT
+    name: _matching(path, len(neutral)) - neutral
     for name, path in _expressions(folder).items()
   }
   name = f"ict_facekit_{region}"
@@ -75,9 +75,10 @@ def build_ict_template(
     name=name,
     source=SOURCE,
     licence="MIT",
-    mesh=mesh._replace(vertices=mesh.vertices * DM_PER_UNIT),
+    mesh=mesh,
     deltas=deltas,
     landmarks=_landmarks(folder, len(neutral)),
+    unit_dm=DM_PER_UNIT,
   )
   return import_mesh.build_template(source, detect)
 

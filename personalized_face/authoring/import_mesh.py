@@ -38,10 +38,22 @@ EMPTY_DM = 0.001
 # which heads turn. Imported faces are put in the same place.
 EYE_CORNERS_DM = (0.313, -0.121)  # y, z
 _OUTER_CORNERS = [36, 45]  # iBUG
+# Their distance in the default template; a face within a factor of 1.4 of it is a
+# person's: the unit was understood.
+EYES_DM = 0.88
+_EYES_FACTOR = 1.4
+UNITS_DM = {
+  **{"millimetre": 0.01, "centimetre": 0.1, "inch": 0.254, "decimetre": 1.0},
+  "metre": 10.0,
+}
+# How far, as a share of that distance, the eyes' middle may lie beside the mesh's.
+_MIDDLE_SHARE = 0.04
+# Size at which a mesh of unknown unit is first shown to the detector.
+_SHOWN_DM = 2.2
 
 
 class Source(NamedTuple):
-  """A mesh with its blendshapes, as read and in decimetres, z out of the face."""
+  """A mesh with its blendshapes as read: y up, z out of the face."""
 
   name: str
   source: str
@@ -49,6 +61,7 @@ class Source(NamedTuple):
   mesh: ObjMesh
   deltas: dict[str, np.ndarray]  # blendshape -> [V, 3]
   landmarks: np.ndarray | None  # [68] anatomical vertices, or None: only the detector's
+  unit_dm: float | None  # length of its unit; None: guessed from the eyes' distance
 
 
 def build_template(
@@ -63,48 +76,59 @@ def build_template(
     uv_size: U, texels.
 
   Raises:
-    UserError: the mesh is no clean surface, has no UV layout, or there are neither
-      landmarks nor a face in its renders.
+    UserError: the mesh is no clean surface, has no UV layout, is no face's size, or
+      there are neither landmarks nor a face in its renders.
   """
   split = charts.unweld(source.mesh)
-  names, deltas = _moving(source.deltas, split.source)
-  uv = charts.pack(split, uv_size)
-  draft = _draft(source, split, uv, names, deltas, uv_size)
+  deltas = {name: delta[split.source] for name, delta in source.deltas.items()}
+  draft = _draft(source, split, uv_size)
   if source.landmarks is None:
-    draft = _first_landmarks(draft, detect)
-  draft = _openings_closed(draft, split.source)
-  draft = _centred(draft)
-  return _painted(draft, detect)
+    draft = _first_landmarks(draft, deltas, detect)
+  draft, scale = _placed(draft, source.unit_dm)
+  draft = _with_shapes(draft, {name: scale * delta for name, delta in deltas.items()})
+  tiles = charts.tile_places(split)
+  mirror = symmetry.mirror_map(draft.vertices, *tiles)
+  draft = dataclasses.replace(draft, mirror_vertices=mirror)
+  return _painted(_openings_closed(draft, split.source), detect)
 
 
-def _moving(shapes, source) -> tuple[tuple[str, ...], np.ndarray]:
-  """The shapes that move something in the chosen region; says which do not."""
-  chosen = {name: shapes[name][source] for name in sorted(shapes, key=str.lower)}
-  empty = [
-    name
-    for name, delta in chosen.items()
-    if np.linalg.norm(delta, axis=-1).max() <= EMPTY_DM
-  ]
+def _with_shapes(draft: FaceTemplate, shapes: dict[str, np.ndarray]) -> FaceTemplate:
+  """Adds those shapes that move something here, in dm; says which do not."""
+  names = sorted(shapes, key=str.lower)
+  moved = {n: np.linalg.norm(shapes[n], axis=-1).max() > EMPTY_DM for n in names}
+  empty = [name for name in names if not moved[name]]
   if empty:
     logging.warning(
       "%d blendshapes move nothing here and are left out: %s.",
       *(len(empty), ", ".join(empty)),
     )
-  names = tuple(name for name in chosen if name not in empty)
-  deltas = np.zeros([len(names), len(source), 3], np.float32)
-  for i, name in enumerate(names):
-    deltas[i] = chosen[name]
-  return names, deltas
+  names = [name for name in names if moved[name]]
+  if not names:
+    raise UserError(f"No blendshape of {draft.name!r} moves anything in this region.")
+  side = draft.uv_size
+  return dataclasses.replace(
+    draft,
+    blendshape_names=tuple(names),
+    blendshape_deltas=np.stack([shapes[name] for name in names]).astype(np.float32),
+    attention_masks=np.zeros([side, side, len(names)], np.float32),
+  )
 
 
-def _draft(source, split, uv, names, deltas, size) -> FaceTemplate:
-  """Everything but landmarks, openings and maps."""
+def _draft(source: Source, split: charts.Charts, size: int) -> FaceTemplate:
+  """Mesh and layout; no shapes, openings or maps yet, and in the source's unit."""
   landmarks = np.zeros(NUM_LANDMARKS, np.int32)
   if source.landmarks is not None:
     # The first of a vertex's copies.
     landmarks = np.searchsorted(split.source, source.landmarks).astype(np.int32)
+    known = np.isin(source.landmarks, split.source)
+    if not known.all():
+      raise UserError(
+        f"A landmark of {source.name!r} lies outside the chosen part of the mesh; take "
+        "a larger region or other landmarks."
+      )
   parsing = np.zeros([size, size, NUM_PARSING_CLASSES], np.float32)
   parsing[..., PARSING_CLASSES.index("skin")] = 1
+  count = len(split.vertices)
   return FaceTemplate(
     name=source.name,
     source=source.source,
@@ -112,15 +136,43 @@ def _draft(source, split, uv, names, deltas, size) -> FaceTemplate:
     vertices=split.vertices.astype(np.float32),
     triangles=split.triangles,
     hole_triangles=np.zeros([0, 3], np.int32),
-    uv=uv.astype(np.float32),
-    blendshape_names=names,
-    blendshape_deltas=deltas,
-    attention_masks=np.zeros([size, size, len(names)], np.float32),
+    uv=charts.pack(split, size).astype(np.float32),
+    blendshape_names=(),
+    blendshape_deltas=np.zeros([0, count, 3], np.float32),
+    attention_masks=np.zeros([size, size, 0], np.float32),
     mean_albedo=np.zeros([size, size, 3], np.float32) + np.float32(0.7),
     parsing_map=parsing,
     landmark_vertices=landmarks,
-    mirror_vertices=symmetry.mirror_map(split.vertices, *charts.tile_places(split)),
+    mirror_vertices=np.arange(count, dtype=np.int32),
   )
+
+
+def _placed(draft: FaceTemplate, unit_dm: float | None) -> tuple[FaceTemplate, float]:
+  """Scales to decimetres, and moves the origin to where the default template has it.
+
+  Returns:
+    The draft, and decimetres per unit of the source.
+  """
+  corners = draft.vertices[draft.anatomical_landmarks[_OUTER_CORNERS]].astype(float)
+  distance = np.linalg.norm(corners[0] - corners[1])
+  if unit_dm is None:
+    misfit = {u: abs(np.log(d * distance / EYES_DM)) for u, d in UNITS_DM.items()}
+    unit = min(misfit, key=misfit.get)
+    logging.info("The unit of %r is taken for the %s.", draft.name, unit)
+    unit_dm = UNITS_DM[unit]
+  if not 1 / _EYES_FACTOR < unit_dm * distance / EYES_DM < _EYES_FACTOR:
+    raise UserError(
+      f"The eyes of {draft.name!r} would lie {unit_dm * distance:.3g} dm apart (outer "
+      f"corners), people's do {EYES_DM} dm; give the unit's length by --mm_per_unit."
+    )
+  middle = corners.mean(0)
+  # Landmarks are vertices: the middle of a symmetric mesh is known better by its sides.
+  sides = (draft.vertices[:, 0].min() + draft.vertices[:, 0].max()) / 2
+  if abs(sides - middle[0]) < _MIDDLE_SHARE * distance:
+    middle[0] = sides
+  shift = np.array([0, *EYE_CORNERS_DM]) - unit_dm * middle
+  vertices = (unit_dm * draft.vertices.astype(np.float64) + shift).astype(np.float32)
+  return dataclasses.replace(draft, vertices=vertices), unit_dm
 
 
 def _openings_closed(draft: FaceTemplate, source: np.ndarray) -> FaceTemplate:
@@ -149,15 +201,6 @@ def _openings_closed(draft: FaceTemplate, source: np.ndarray) -> FaceTemplate:
     draft,
     uv=np.clip(uv, 0, 1).astype(np.float32),
     hole_triangles=np.concatenate(strips).astype(np.int32),
-  )
-
-
-def _centred(draft: FaceTemplate) -> FaceTemplate:
-  """Moves the origin to where the default template has it."""
-  corners = draft.vertices[draft.anatomical_landmarks[_OUTER_CORNERS]].mean(0)
-  shift = np.array([0, *EYE_CORNERS_DM], np.float32) - corners * [0, 1, 1]
-  return dataclasses.replace(
-    draft, vertices=(draft.vertices + shift).astype(np.float32)
   )
 
 
@@ -200,13 +243,22 @@ def _with_maps(draft: FaceTemplate, points: np.ndarray) -> FaceTemplate:
   )
 
 
-def _first_landmarks(draft: FaceTemplate, detect: placement.Detect) -> FaceTemplate:
-  """Landmarks of a mesh that came without: the detector's own."""
-  found = placement.detect_points(draft, detect) if detect else None
+def _first_landmarks(
+  draft: FaceTemplate,
+  deltas: dict[str, np.ndarray],
+  detect: placement.Detect | None,
+) -> FaceTemplate:
+  """Landmarks of a mesh that came without, whatever its unit: the detector's own."""
+  low, high = draft.vertices.min(0), draft.vertices.max(0)
+  scale = _SHOWN_DM / (high - low)[:2].max()
+  shown = (draft.vertices - (low + high) / 2) * scale
+  seen = dataclasses.replace(draft, vertices=shown.astype(np.float32))
+  seen = _with_shapes(seen, {name: scale * delta for name, delta in deltas.items()})
+  found = placement.detect_points(seen, detect) if detect else None
   if found is None:
     raise UserError(
       f"The detector finds no face in renders of {draft.name!r}; give its 68 landmarks "
       "in a file (--landmarks), and see that it looks along +z with y up."
     )
-  marks = placement.nearest_vertices(found[list(regions.IBUG68)], draft.vertices)
+  marks = placement.nearest_vertices(found[list(regions.IBUG68)], seen.vertices)
   return dataclasses.replace(draft, landmark_vertices=marks, anatomical_landmarks=marks)

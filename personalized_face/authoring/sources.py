@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from personalized_face.authoring import ict_facekit
+from personalized_face.authoring import ict_facekit, obj_folder
 from personalized_face.authoring.cache import DEFAULT, load_template
 from personalized_face.core.errors import UserError
 from personalized_face.data.detector import MediaPipeDetector
 from personalized_face.template.face_template import FaceTemplate
 
 ICT_FACEKIT = "ict_facekit"
-SOURCES = (DEFAULT, ICT_FACEKIT)
+OBJ_FOLDER = "obj_folder"
+SOURCES = (DEFAULT, ICT_FACEKIT, OBJ_FOLDER)
 
 
 def build(
@@ -17,6 +18,9 @@ def build(
   input_dir: str | None = None,
   region: str = "narrow_face",
   identity_weights: Sequence[float] = (),
+  landmarks_path: str | None = None,
+  mm_per_unit: float | None = None,
+  licence: str = "unknown",
 ) -> FaceTemplate:
   """Builds a template.
 
@@ -25,6 +29,8 @@ def build(
     input_dir: the folder that it is read from; none for the default.
     region: of ICT-FaceKit, see `ict_facekit.REGIONS`.
     identity_weights: of ICT-FaceKit's identity modes.
+    landmarks_path, mm_per_unit, licence: of a folder of OBJ files or a glTF file, see
+      `obj_folder.build_folder_template`.
 
   Raises:
     UserError: what is in the folder cannot be used, or none was given.
@@ -37,8 +43,12 @@ def build(
     raise UserError(f"--source={source} needs the folder to read; give --input_dir.")
   detector = MediaPipeDetector()
   try:
-    return ict_facekit.build_ict_template(
-      input_dir, detector.detect, region, identity_weights
+    if source == ICT_FACEKIT:
+      return ict_facekit.build_ict_template(
+        input_dir, detector.detect, region, identity_weights
+      )
+    return obj_folder.build_folder_template(
+      input_dir, detector.detect, landmarks_path, mm_per_unit, licence
     )
   finally:
     detector.close()
