@@ -19,9 +19,15 @@ MAPPED = {
 }
 
 COMMANDS = (
+  "benchmark_renderer",
   "build_template",
+  "build_tf_mesh_renderer",
+  "convert_motion",
   "demo",
+  "evaluate",
   "export",
+  "export_avatar",
+  "personalize",
   "prepare_data",
   "reconstruct",
   "retarget",
@@ -89,7 +95,9 @@ setup(
   + list(MAPPED),
   package_dir=MAPPED,
   package_data={
-    "personalized_face.gin_configs": ["**/*.gin"],
+    # Compiled on first use: what is compiled here need not fit the TensorFlow there.
+    "personalized_face.rendering.kernels": ["*.cc", "*.h", "BUILD"],
+    "personalized_face.gin_configs": ["**/*"],
     "personalized_face.data_specs": ["**/*"],
   },
   install_requires=REQUIREMENTS,

@@ -39,14 +39,16 @@ _INTERRUPTED = 128 + 2  # what a shell reports for a process ended by SIGINT
 _DISK_ERRORS = (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT)
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
+def run(main: Callable[[Sequence[str]], int | None], positional: bool = False) -> None:
   """Parses the flags, runs `main(argv)` and exits with its status.
+
+  A command takes flags alone, unless `positional` says that it reads argv[1:].
 
   What the user can mend ends in one sentence on stderr and status 1; --verbosity=1
   shows the traceback as well. An interrupt ends in status 130.
   """
   _show_help_of(main)
-  app.run(functools.partial(_guarded, main))
+  app.run(functools.partial(_guarded, main, positional=positional))
 
 
 def require_opencv() -> None:
@@ -67,10 +69,14 @@ def require_opencv() -> None:
     ) from error
 
 
-def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
+def _guarded(
+  main: Callable[[Sequence[str]], int | None],
+  argv: Sequence[str],
+  positional: bool = False,
+) -> int:
   _set_up_logging()
   try:
-    if len(argv) > 1:
+    if len(argv) > 1 and not positional:
       raise UserError(
         f"{argv[1]!r} is not a flag; give values as --flag=value (--help lists them)."
       )

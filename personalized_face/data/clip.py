@@ -4,6 +4,8 @@ source -> frames -> landmarks -> gates -> stable square -> crop, parsing -> spoo
 """
 
 import dataclasses
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -15,7 +17,7 @@ from tqdm import tqdm
 from personalized_face.core.errors import UserError
 from personalized_face.data import crop, gates, records
 from personalized_face.data.corpora import ClipSource
-from personalized_face.data.detector import BOX_MARGIN
+from personalized_face.data.detector import BOX_MARGIN, FaceDetector
 from personalized_face.data.labelling import LabelledFrame, Labeller
 from personalized_face.data.spool import Spool, SpooledFrame
 from personalized_face.data.stages import StageClock
@@ -121,6 +123,35 @@ def label_clip(
     parsing=[],
   )
   return ClipLabels(clip, counts, reasons)
+
+
+def read_clip(
+  source: ClipSource,
+  preparation: Preparation,
+  detector: FaceDetector,
+  progress: bool = False,
+) -> tuple[records.ClipFrames, Counter]:
+  """`label_clip` for a clip that fits into memory, by the given detector.
+
+  Args:
+    source: the clip.
+    preparation: settings.
+    detector: of faces.
+    progress: whether to show a bar over the frames.
+
+  Returns:
+    The usable frames, and how many were read and dropped by each gate.
+
+  Raises:
+    UserError: the source cannot be read.
+  """
+  labeller = Labeller(detector=detector, box_margin=preparation.box_margin)
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    Spool(os.path.join(folder, "frames")) as spool,
+  ):
+    labels = label_clip(source, preparation, labeller, spool, progress=progress)
+    return spool.take(np.arange(len(spool)), labels.clip), labels.counts
 
 
 class _FrameWorker:

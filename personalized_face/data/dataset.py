@@ -12,6 +12,7 @@ import tensorflow as tf
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, Batch, Tensor
 from personalized_face.data import records
+from personalized_face.data.augment import Jitter
 
 # Records in the shuffle's reservoir: of about 1 MB, in compressed form.
 _SHUFFLE_RECORDS = 256
@@ -39,7 +40,8 @@ def make_dataset(
     groups_per_batch: B.
     frames_per_group: N; a record must have as many frames.
     seed: of the order of the records and of the frames drawn.
-    shuffle: False takes the records in file order and the middle of each stretch.
+    shuffle: False takes the records in file order and the middle of each stretch, as
+      it is; True also moves each crop by gin's `Jitter`.
     repeat: True never ends; False makes one pass, rounded up to whole batches (the
       last one filled from the start again).
     cache: keeps the records (compressed) in memory; for small corpora.
@@ -52,6 +54,7 @@ def make_dataset(
     UserError: no records there, an empty split, or clips of fewer than N frames.
   """
   info = records.read_info(records_dir)
+  jitter = Jitter()
   paths = records.shard_paths(records_dir, split)
   counts = info["splits"][split]
   if counts["shortest_record"] < frames_per_group:
@@ -74,7 +77,8 @@ def make_dataset(
     record = tf.io.parse_single_example(serialized, records.feature_specs())
     numbers = [seed, number] if shuffle else None
     chosen = stretch_indices(record["num_frames"], frames_per_group, numbers)
-    return _decode(record, chosen, info["preparation"]["size"])
+    decoded = _decode(record, chosen, info["preparation"]["size"])
+    return jitter.apply(decoded, numbers) if numbers and jitter.moves else decoded
 
   return (
     dataset.enumerate()

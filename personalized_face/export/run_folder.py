@@ -62,6 +62,29 @@ def write_reconstruction(
   """
   make_folder(output_dir)
   result = reconstruct(system, inputs, detector, num_model_images, fps, check_every)
+  write_run_folder(system, result, output_dir, blendshape_objs, frame_objs)
+  return result
+
+
+def write_run_folder(
+  system: PersonalizedFace,
+  result: Reconstruction,
+  output_dir: str,
+  blendshape_objs: bool = False,
+  frame_objs: bool = False,
+) -> None:
+  """Writes the folder above for a reconstruction, whoever made it.
+
+  Args:
+    system: decode and renderer; its networks are not used.
+    result: the person, the motion and the pictures.
+    output_dir: made if missing.
+    blendshape_objs, frame_objs: as above.
+
+  Raises:
+    UserError: the folder cannot be written.
+  """
+  make_folder(output_dir)
   person, source = result
   write_parameters(system.template, output_dir, person, source)
   write_meshes(system, output_dir, person, blendshape_objs)
@@ -77,7 +100,6 @@ def write_reconstruction(
     for i, frame in enumerate(frames):
       name = f"overlay_{i + 1:02d}_{source.names[i]}.png"
       write_png(os.path.join(output_dir, name), frame)
-  return result
 
 
 def make_folder(path: str) -> None:

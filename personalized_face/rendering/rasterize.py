@@ -11,13 +11,18 @@ import tensorflow as tf
 
 from personalized_face.core import shapes
 from personalized_face.core.types import Framebuffer, Tensor
-from personalized_face.rendering import xla_rasterizer
+from personalized_face.rendering import tf_mesh_renderer, xla_rasterizer
 from personalized_face.rendering.camera import Camera
 from personalized_face.rendering.interpolate import corner_rows
+from personalized_face.rendering.kernels import build, ops
 from personalized_face.rendering.surface import see_surface
 
 # Name -> triangle_ids(vertices_camera, triangles, camera, jit_compile) -> [I, H, W].
-_BACKENDS = {"xla": xla_rasterizer.triangle_ids}
+_BACKENDS = {
+  "cpu": ops.triangle_ids,
+  "tf_mesh_renderer": tf_mesh_renderer.triangle_ids,
+  "xla": xla_rasterizer.triangle_ids,
+}
 
 
 def choose_backend(name: str = "auto") -> str:
@@ -27,13 +32,18 @@ def choose_backend(name: str = "auto") -> str:
     name: "auto", or one of the backends.
 
   Returns:
-    A backend; "auto" takes the fastest that this machine has.
+    A backend; "auto" takes the fastest that this machine has: `cpu` where TensorFlow
+    sees no accelerator and the kernel is there or can be compiled, else `xla`. A graph
+    that is exported, or compiled as a whole, must be given "xla".
 
   Raises:
-    ValueError: no such backend.
+    ValueError: no such backend, or its kernel cannot be had.
   """
   if name == "auto":
-    return "xla"
+    devices = {device.device_type for device in tf.config.get_visible_devices()}
+    return "cpu" if devices == {"CPU"} and build.load() else "xla"
+  if name == "cpu" and build.load() is None:
+    raise ValueError("rasterizer 'cpu' has no kernel here, as was warned; take 'auto'")
   if name not in _BACKENDS:
     known = ", ".join(["auto", *sorted(_BACKENDS)])
     raise ValueError(f"there is no rasterizer {name!r}; there are: {known}")

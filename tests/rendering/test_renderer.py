@@ -13,6 +13,7 @@ from personalized_face.core import rotation, spherical_harmonics
 from personalized_face.rendering.camera import Camera
 from personalized_face.rendering.renderer import RendererLayer
 
+pytestmark = pytest.mark.usefixtures("each_backend")
 CAMERA = Camera(22, 25, 100.0, 12.4, 11.2)
 CLASSES = 4
 
@@ -228,7 +229,7 @@ def test_renderer_gradient_of_the_mask_is_none():
 
 def test_renderer_compiled_as_a_whole_equals_eager():
   mesh, frame = scene()
-  layer = RendererLayer(**mesh)
+  layer = RendererLayer(**mesh, backend="xla")
   inputs = [tf.constant(x[np.newaxis, np.newaxis], tf.float32) for x in frame]
 
   def gradients(*inputs):
@@ -265,7 +266,7 @@ def test_renderer_repeats_bit_for_bit():
 def test_renderer_saved_model_of_unknown_batch_size(tmp_path):
   mesh, frame = scene()
   module = tf.Module()
-  layer = RendererLayer(**mesh)
+  layer = RendererLayer(**mesh, backend="xla")
 
   @tf.function(
     input_signature=[tf.TensorSpec([None, None, *x.shape], tf.float32) for x in frame]

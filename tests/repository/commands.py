@@ -31,6 +31,12 @@ def flags_of(name: str) -> set[str]:
   return names
 
 
+def takes_inputs(name: str) -> bool:
+  """Whether a tool reads files given without a flag."""
+  source = (ROOT / "tools" / f"{name}.py").read_text(encoding="utf-8")
+  return "run_app(main, positional=True)" in source
+
+
 def command_lines(text: str) -> list[list[str]]:
   """Returns the words of each line that calls one of our commands or make."""
   joined = re.sub(r"\\\n\s*", " ", text)
@@ -55,6 +61,8 @@ def check_command(words: list[str]) -> str | None:
   if not (ROOT / "tools" / f"{name}.py").is_file():
     return f"there is no tools/{name}.py"
   for argument in arguments:
+    if not argument.startswith("-") and takes_inputs(name):
+      continue
     flag, _, value = argument.removeprefix("--").partition("=")
     if not argument.startswith("--") or flag not in flags_of(name):
       return f"{name} does not know {argument}"

@@ -1,0 +1,167 @@
+"""The start: pose, expression and a coarse identity from the 68 landmarks alone.
+
+No picture is rendered, only the marked vertices are posed and projected, so all frames
+descend together in milliseconds a step. With the identity free at the same time, what
+is common to all frames goes there and not into the coefficients, which an l1 keeps few
+(DESIGN section 6, point 3).
+"""
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from personalized_face.core import topology
+from personalized_face.core.types import PersonGeometry, PersonModel, Tensor, Tracking
+from personalized_face.core.uv import VertexSampler
+from personalized_face.fitting.adam import RowAdam
+from personalized_face.fitting.frames import Frames
+from personalized_face.fitting.parameters import (
+  PersonParameters,
+  TrackingParameters,
+)
+from personalized_face.losses.landmark import landmark_loss, landmark_weights
+from personalized_face.losses.regularization import expression_l1
+from personalized_face.losses.smoothness import shape_smoothness_loss
+from personalized_face.rendering.camera import project
+from personalized_face.systems.personalized_face import PersonalizedFace
+
+
+@gin.configurable(module="fitting")
+class LandmarkSolver:
+  """Solves motion from landmarks, for a known person or together with the identity."""
+
+  def __init__(
+    self,
+    system: PersonalizedFace,
+    steps: int = 300,
+    step_size: float = 0.3,
+    landmark_weight: float = 0.5,
+    expression_weight: float = 0.2,
+    neutral_weight: float = 100.0,
+    smoothness_weight: float = 2.5,
+    jaw_weight: float = 0.5,
+  ):
+    """Sets up.
+
+    Args:
+      system: whose decode and camera are used.
+      steps: of Adam, on all frames at once.
+      step_size: at the start, raw units; falls to a hundredth by a cosine.
+      landmark_weight: of L_lm, per frame.
+      expression_weight: of the l1 of w, per frame.
+      neutral_weight: of the identity's mean squared displacement, per square
+        decimetre: what the landmarks do not see, such as depth in a frontal clip, stays
+        the template's.
+      smoothness_weight: of L_sd.
+      jaw_weight: of the contour points.
+    """
+    self._system = system
+    self._template = system.template
+    self._marked = np.asarray(system.template.landmark_vertices)
+    self._steps, self._step_size = steps, step_size
+    self._landmark_weight = landmark_weight
+    self._expression_weight = expression_weight
+    self._neutral_weight = neutral_weight
+    self._smoothness_weight = smoothness_weight
+    self._weights = landmark_weights(jaw_weight)
+    self._edges = topology.edges(system.template.triangles)
+    self._sample = VertexSampler(system.template.uv, system.template.uv_size)
+
+  def solve(
+    self,
+    person: PersonModel,
+    frames: Frames,
+    tracking: TrackingParameters,
+    warm: bool = False,
+  ) -> None:
+    """Moves `tracking` to where a given person's landmarks fit best.
+
+    Args:
+      person: B = 1.
+      frames: F.
+      tracking: of the same frames; where it stands is the start.
+      warm: whether that is close already: a third of the steps, each a fifth as long.
+    """
+    geometry = self._system.face_model.geometry(
+      *self._system.face_model.vertex_offsets(person)
+    )
+    marked = PersonGeometry(*(tf.gather(v, self._marked, axis=1) for v in geometry))
+    optimizer = RowAdam(tracking.rows)
+    landmarks = tf.constant(frames.landmarks[np.newaxis])
+
+    @tf.function
+    def step(size):
+      with tf.GradientTape() as tape:
+        total = self._motion_loss(marked, tracking, landmarks)
+      optimizer.step(tape.gradient(total, tracking.rows), size)
+
+    if warm:
+      size = 0.2 * self._step_size * tracking.step_sizes(1.0, 1.0, 0.0)
+      for i in range(0, self._steps, 3):
+        step(tf.constant(self._cosine(i) * size, tf.float32))
+      return
+    for i in range(self._steps):
+      step(tf.constant(self._size(i, tracking)))
+
+  def solve_with_identity(
+    self, parameters: PersonParameters, frames: Frames, tracking: TrackingParameters
+  ) -> None:
+    """The same, with the coarse levels of the identity's map free as well."""
+    levels = [v for v in parameters.maps.shape_neutral.levels if v.shape[0] <= 32]
+    optimizers = [RowAdam(v) for v in (tracking.rows, *levels)]
+    landmarks = tf.constant(frames.landmarks[np.newaxis])
+    deltas = tf.constant(self._template.blendshape_deltas.transpose(1, 0, 2))
+    deltas = tf.gather(deltas, self._marked)[tf.newaxis]
+    neutral = tf.constant(self._template.vertices)
+
+    @tf.function
+    def step(size, identity_size):
+      with tf.GradientTape() as tape:
+        person = parameters.person(blendshapes=False)
+        offsets = self._sample(person.neutral_correction)  # [1, V, 3]
+        marked = tf.gather(neutral + offsets, self._marked, axis=1)
+        total = self._motion_loss(PersonGeometry(marked, deltas), tracking, landmarks)
+        # Of the person once, but as the mean of four frames' losses would weigh it.
+        share = frames.count / 4
+        smooth = shape_smoothness_loss(offsets, self._edges)
+        size_of = tf.reduce_mean(tf.reduce_sum(tf.square(offsets), -1))
+        total += share * self._smoothness_weight * smooth
+        total += share * self._neutral_weight * size_of
+      sources = [tracking.rows, *levels]
+      gradients = tape.gradient(total, sources)
+      optimizers[0].step(gradients[0], size)
+      for optimizer, gradient in zip(optimizers[1:], gradients[1:], strict=True):
+        optimizer.step(gradient, identity_size)
+
+    for i in range(self._steps):
+      # The pose first: a head that is still off would be explained by its shape.
+      free = 0.0 if i < self._steps // 3 else 0.03 * self._cosine(i)
+      step(tf.constant(self._size(i, tracking)), tf.constant(free, tf.float32))
+
+  def _motion_loss(
+    self, marked: PersonGeometry, tracking: TrackingParameters, landmarks: Tensor
+  ) -> Tensor:
+    chosen = tf.range(tracking.rows.shape[0])
+    motion = tracking.tracking(
+      tf.convert_to_tensor(tracking.rows),
+      tf.convert_to_tensor(tracking.scene_light),
+      chosen,
+    )
+    motion = Tracking(*(value[tf.newaxis] for value in motion))
+    vertices = self._system.face_model.shape(marked, motion.expression)
+    vertices = self._system.camera_vertices(vertices, motion)
+    camera = self._system.camera
+    predicted = project(vertices, camera)
+    total = self._landmark_weight * landmark_loss(
+      predicted, landmarks, camera.height, self._weights
+    )
+    return total + self._expression_weight * expression_l1(motion.expression)
+
+  def _size(self, i: int, tracking: TrackingParameters) -> np.ndarray:
+    """[K + 33] of step i. The expression waits until the head is about in place."""
+    expression = 0.0 if i < self._steps // 6 else 1.0
+    share = tracking.step_sizes(expression, 1.0, 0.0)
+    return (self._step_size * self._cosine(i) * share).astype(np.float32)
+
+  def _cosine(self, i: int) -> float:
+    return 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * i / self._steps))

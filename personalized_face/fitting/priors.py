@@ -1,0 +1,111 @@
+"""What holds a fit of one clip together, where the losses of Eq. 3 leave it free.
+
+- Light and albedo: a picture is their product. The light of a scene is one (its frames
+  differ by little) and smooth by its nine functions; the albedo is the same on both
+  sides of the face, unless the pictures insist. So a shadow on one side is light.
+- Depth: from the front nothing sees it; the identity stays near the template there.
+- Occlusion: a pixel far from what the model can show is not the face.
+"""
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from personalized_face.core.types import PARSING_CLASSES, Batch, Rendering, Tensor
+from personalized_face.losses.reductions import l2_norm
+from personalized_face.template.face_template import FaceTemplate
+
+_BACKGROUND = PARSING_CLASSES.index("background")
+_SYMMETRIC = 1e-3  # of the UV square
+
+
+@gin.configurable(module="fitting")
+class FitPriors:
+  """The weights, and whether the template's UV layout can be mirrored."""
+
+  def __init__(
+    self,
+    template: FaceTemplate,
+    albedo_symmetry: float = 40.0,
+    shape_symmetry: float = 20.0,
+    neutral_size: float = 100.0,
+    light_change: float = 5.0,
+  ):
+    """Sets up.
+
+    Args:
+      template: a layout that is not its own mirror image has no symmetry terms.
+      albedo_symmetry: per unit of linear RGB, of a person.
+      shape_symmetry: per decimetre, of a person.
+      neutral_size: of the mean squared displacement of the identity, per square
+        decimetre.
+      light_change: per frame, of the squared coefficients.
+    """
+    mirrored = template.uv[template.mirror_vertices] * [-1, 1] + [1, 0]
+    symmetric = np.abs(mirrored - template.uv).max() < _SYMMETRIC
+    self._albedo_symmetry = albedo_symmetry if symmetric else 0.0
+    self._shape_symmetry = shape_symmetry if symmetric else 0.0
+    self._neutral_size = neutral_size
+    self._light_change = light_change
+
+  def of_person(
+    self, static_albedo: Tensor, neutral_map: Tensor, neutral_offsets: Tensor
+  ) -> Tensor:
+    """The terms that count once.
+
+    Args:
+      static_albedo: [1, U, U, 3] linear RGB.
+      neutral_map: [1, U, U, 3] Delta_0^S, decimetres.
+      neutral_offsets: [1, V, 3] F(Delta_0^S).
+
+    Returns:
+      Scalar. The symmetries are l_{2,1} over texels: a mole is worth its price.
+    """
+    total = self._neutral_size * tf.reduce_mean(
+      tf.reduce_sum(tf.square(neutral_offsets), axis=-1)
+    )
+    if self._albedo_symmetry:
+      difference = static_albedo - static_albedo[:, :, ::-1]
+      total += self._albedo_symmetry * tf.reduce_mean(l2_norm(difference))
+    if self._shape_symmetry:
+      flip = tf.constant([-1.0, 1.0, 1.0])
+      difference = neutral_map - neutral_map[:, :, ::-1] * flip
+      total += self._shape_symmetry * tf.reduce_mean(l2_norm(difference))
+    return total
+
+  def of_light(self, change: Tensor) -> Tensor:
+    """How the frames' light [n, 27] differs from their scene's: a scalar sum."""
+    return self._light_change * tf.reduce_sum(tf.square(change))
+
+
+def without_occlusions(
+  batch: Batch, rendering: Rendering, scale: float | Tensor, outside: float = 0.3
+) -> Rendering:
+  """The rendering with a mask that fades where the picture is not the face.
+
+  The weight of a pixel is 1 / (1 + (e / scale)^2), e its l2 error smoothed over 5 x 5
+  pixels: the second, redescending half of a robust norm, whose first half (no square)
+  the photometric loss has itself. No gradient flows into it.
+
+  Args:
+    batch: of B persons.
+    rendering: of the same frames.
+    scale: error at which a pixel counts half.
+    outside: weight of a pixel that the parsing calls background: hair and ears that the
+      mesh covers are shown as well as they can be, but must not emboss its border.
+  """
+  images = batch.images
+  error = l2_norm(tf.stop_gradient(images - rendering.image)) * rendering.mask
+  height, width = error.shape[2:4]
+  flat = tf.reshape(error, [-1, height, width, 1])
+  mask = tf.reshape(rendering.mask, [-1, height, width, 1])
+  error = tf.math.divide_no_nan(_box(flat), _box(mask))
+  weight = 1.0 / (1.0 + tf.square(error / scale))
+  weight = tf.reshape(weight, tf.shape(rendering.mask))
+  weight = tf.where(batch.parsing == _BACKGROUND, outside * weight, weight)
+  return rendering._replace(mask=rendering.mask * tf.stop_gradient(weight))
+
+
+def _box(images: Tensor) -> Tensor:
+  """Mean over 5 x 5 pixels, [I, H, W, 1]."""
+  return tf.nn.avg_pool2d(images, 5, 1, "SAME")

@@ -1,0 +1,181 @@
+"""A person's own frames to their face model: read, fit, measure, write.
+
+videos, photos -> Frames -> PersonFit -> TrackingSolver for the rest -> run folder
+"""
+
+import os
+import time
+from collections.abc import Sequence
+
+import gin
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from personalized_face import config
+from personalized_face.authoring.cache import load_template
+from personalized_face.core.errors import UserError
+from personalized_face.core.types import PersonModel, Tracking
+from personalized_face.data.clip import Preparation
+from personalized_face.data.detector import FaceDetector, MediaPipeDetector
+from personalized_face.export.files import write_json
+from personalized_face.export.run_folder import make_folder, write_run_folder
+from personalized_face.face_model.files import save_person
+from personalized_face.fitting.ablation import ABLATIONS, ablated
+from personalized_face.fitting.fit import PersonFit, Schedule
+from personalized_face.fitting.frames import Frames, spread_in_pose_and_expression
+from personalized_face.fitting.solve_tracking import TrackingSolver, between
+from personalized_face.fitting.system import build_fitting_system
+from personalized_face.fitting.unseen import unseen
+from personalized_face.inference.reconstruct import Reconstruction
+from personalized_face.pipelines.person_figures import person_figures
+from personalized_face.pipelines.person_frames import read_person
+from personalized_face.systems.personalized_face import PersonalizedFace
+
+CONFIGURATION = "fitting/personalize.gin"
+HOLDOUTS = ("odd", "last_third")
+
+
+@gin.configurable(module="pipelines")
+def personalize(
+  inputs: Sequence[str],
+  output_dir: str,
+  template_name: str = "default",
+  evaluate: bool = False,
+  holdout: str = "odd",
+  ablation: str = "final",
+  blendshape_objs: bool = False,
+  frame_objs: bool = False,
+  detector: FaceDetector | None = None,
+  max_frames: int = 96,
+) -> dict[str, float]:
+  """Fits a person and writes the run folder of export/run_folder.py.
+
+  Args:
+    inputs: videos, images and folders of images of one person.
+    output_dir: made if missing. Of several sources each has its own folder in it.
+    template_name: "default" or a path.
+    evaluate: holds frames out of the fit and writes metrics.json.
+    holdout: which ones, one of HOLDOUTS.
+    ablation: one of fitting.ablation.ABLATIONS.
+    blendshape_objs, frame_objs: see the run folder.
+    detector: None takes MediaPipe's.
+    max_frames: that are fitted; of the others only the motion is solved.
+
+  Returns:
+    What metrics.json holds; without `evaluate` only counts and minutes.
+
+  Raises:
+    UserError: nothing to read, no face, too few frames to hold any out.
+  """
+  start = time.monotonic()
+  make_folder(output_dir)
+  preparation = Preparation()
+  frames, times, sources = read_person(
+    inputs, preparation, detector or MediaPipeDetector()
+  )
+  fitted, held_out = _split(frames.count, evaluate, holdout)
+  chosen = fitted[spread_in_pose_and_expression(frames.landmarks[fitted], max_frames)]
+  system = build_fitting_system(load_template(template_name), preparation.size)
+  person, tracking = _fit(system, frames, times, chosen, ablation)
+  for sentence in unseen(
+    Tracking(*(value[chosen] for value in tracking)), system.template.blendshape_names
+  ):
+    logging.info(sentence)
+  for source in sources:
+    folder = os.path.join(output_dir, source.name) if len(sources) > 1 else output_dir
+    tracked = source.tracked(tracking, preparation.fps)
+    write_run_folder(
+      system, Reconstruction(person, tracked), folder, blendshape_objs, frame_objs
+    )
+  if len(sources) > 1:
+    save_person(os.path.join(output_dir, "person.npz"), person, system.template)
+  figures = {
+    "minutes": round((time.monotonic() - start) / 60, 2),
+    "frames_fit": len(chosen),
+    "frames_held_out": len(held_out),
+  }
+  if evaluate:
+    figures |= _measure(system, person, tracking, frames, held_out)
+    write_json(os.path.join(output_dir, "metrics.json"), figures)
+  config.save_operative(os.path.join(output_dir, "config.gin"))
+  return figures
+
+
+def _split(count: int, evaluate: bool, holdout: str) -> tuple[np.ndarray, np.ndarray]:
+  """The frames that may be fitted, and those that are held out."""
+  every = np.arange(count)
+  if not evaluate:
+    return every, every[:0]
+  out = every % 2 == 1 if holdout == "odd" else every >= count - count // 3
+  if not out.any():
+    raise UserError(
+      f"{count} frame{'s are' if count > 1 else ' is'} too few to hold any out; leave "
+      "--evaluate off, or give a longer video."
+    )
+  return every[~out], every[out]
+
+
+def _fit(
+  system: PersonalizedFace,
+  frames: Frames,
+  times: np.ndarray,
+  chosen: np.ndarray,
+  ablation: str,
+) -> tuple[PersonModel, Tracking]:
+  """The person, and the motion of all frames; numpy."""
+  rest = np.setdiff1d(np.arange(frames.count), chosen)
+  if ablation == "a":
+    prior = system.face_model.template_person(1)
+    person = PersonModel(*(np.asarray(part)[0] for part in prior))
+    return person, _solve(TrackingSolver(system, None), frames, "tracking")
+  has_albedo = ablation not in ABLATIONS[:2]
+  fit = PersonFit(system, frames.take(chosen), skin_colour=has_albedo)
+  schedule = Schedule()
+  phases = ablated(schedule.configured(), ablation)
+  with tqdm(
+    total=sum(phase.steps for phase, _ in phases), desc="fitting", unit="step"
+  ) as bar:
+
+    def show(phase: str, step: int, terms: dict) -> None:
+      bar.set_postfix_str(phase)
+      bar.update()
+
+    fit.run(schedule, phases, show)
+  person, known = fit.person(), fit.tracking.all()
+  tracking = Tracking(
+    *(np.zeros([frames.count, *value.shape[1:]], np.float32) for value in known)
+  )
+  _put(tracking, chosen, known)
+  if len(rest):
+    scenes = fit.tracking.scene_light.numpy()
+    rows = between(times[rest], times[chosen], fit.tracking.rows.numpy())
+    solver = TrackingSolver(system, person)
+    _put(tracking, rest, _solve(solver, frames.take(rest), "tracking", scenes, rows))
+  return person, tracking
+
+
+def _solve(
+  solver: TrackingSolver, frames: Frames, title: str, *start: np.ndarray
+) -> Tracking:
+  with tqdm(total=frames.count, desc=title, unit="frame") as bar:
+    return solver.solve(frames, *start, on_frames=bar.update)
+
+
+def _put(tracking: Tracking, rows: np.ndarray, values: Tracking) -> None:
+  for into, value in zip(tracking, values, strict=True):
+    into[rows] = value
+
+
+def _measure(
+  system: PersonalizedFace,
+  person: PersonModel,
+  tracking: Tracking,
+  frames: Frames,
+  held_out: np.ndarray,
+) -> dict[str, float]:
+  """The figures of the held-out frames, beside the prior on the same frames."""
+  part = frames.take(held_out)
+  prior = _solve(TrackingSolver(system, None), part, "tracking the prior")
+  motion = Tracking(*(value[held_out] for value in tracking))
+  return person_figures(system, person, motion, prior, part)

@@ -1,0 +1,78 @@
+"""What holds a fit together where the losses leave it free."""
+
+import numpy as np
+import tensorflow as tf
+from helpers import toy_template
+
+from personalized_face.core.types import PARSING_CLASSES, Batch, Rendering
+from personalized_face.fitting.priors import FitPriors, without_occlusions
+
+
+def grey_rendering(side=32):
+  zeros = tf.zeros([1, 1, side, side, 3])
+  return Rendering(
+    image=zeros + 0.5,
+    mask=tf.ones([1, 1, side, side]),
+    albedo=zeros,
+    shading=zeros,
+    normals=zeros,
+    parsing=zeros,
+  )
+
+
+def grey_batch(side=32):
+  skin = PARSING_CLASSES.index("skin")
+  return Batch(
+    images=np.full([1, 1, side, side, 3], 0.52, np.float32),
+    landmarks=None,
+    parsing=np.full([1, 1, side, side], skin, np.int32),
+  )
+
+
+def test_a_hand_counts_little_and_the_face_fully():
+  batch = grey_batch()
+  batch.images[0, 0, :16] = 1.0  # something white before the upper half
+  mask = without_occlusions(batch, grey_rendering(), 0.2).mask[0, 0]
+  # e = .5 sqrt(3) = .87 against .2: 1 / 20; .035 against .2: .97.
+  assert mask[:12].numpy().max() < 0.06
+  assert mask[20:].numpy().min() > 0.95
+
+
+def test_hair_beside_the_face_counts_less():
+  batch = grey_batch()
+  batch.parsing[0, 0, :, :8] = 0
+  mask = without_occlusions(batch, grey_rendering(), 0.2, outside=0.25).mask[0, 0]
+  np.testing.assert_allclose(mask[:, :8] / mask[:, 8:9], 0.25, rtol=1e-4)
+
+
+def test_pixels_off_the_mesh_stay_off():
+  rendering = grey_rendering()
+  rendering = rendering._replace(mask=tf.zeros_like(rendering.mask))
+  assert without_occlusions(grey_batch(), rendering, 0.2).mask.numpy().max() == 0
+
+
+def test_a_symmetric_face_costs_nothing_and_a_one_sided_shadow_does():
+  template = toy_template()
+  priors = FitPriors(template)
+  side = template.uv_size
+  rising = np.abs(np.linspace(-1, 1, side, dtype=np.float32))  # equal on both sides
+  albedo = np.broadcast_to(rising[None, None, :, None], [1, side, side, 3])
+  still = tf.zeros([1, side, side, 3])
+  offsets = tf.zeros([1, template.num_vertices, 3])
+  assert priors.of_person(tf.constant(albedo), still, offsets) < 1e-6
+  shaded = albedo.copy()
+  shaded[:, :, : side // 2] -= 0.2
+  assert priors.of_person(tf.constant(shaded), still, offsets) > 1
+
+
+def test_a_wider_head_is_symmetric_and_a_shifted_one_is_not():
+  template = toy_template()
+  priors = FitPriors(template, neutral_size=0.0)
+  u = np.linspace(-1, 1, template.uv_size, dtype=np.float32)
+  wider = np.zeros([1, len(u), len(u), 3], np.float32)
+  wider[..., 0] = 0.1 * u  # away from the middle on both sides
+  grey = tf.zeros([1, len(u), len(u), 3])
+  offsets = tf.zeros([1, template.num_vertices, 3])
+  assert priors.of_person(grey, tf.constant(wider), offsets) < 1e-6
+  shifted = tf.constant(np.float32([0.1, 0, 0])) + tf.zeros_like(grey)
+  assert priors.of_person(grey, shifted, offsets) > 1

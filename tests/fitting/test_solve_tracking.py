@@ -1,0 +1,47 @@
+"""Motion with the face model fixed."""
+
+import gin
+import numpy as np
+import pytest
+from toy_person import toy_fitting_system, toy_frames, toy_truth
+
+from personalized_face import config
+from personalized_face.core.spherical_harmonics import ambient_light
+from personalized_face.fitting.solve_tracking import TrackingSolver, between
+
+
+@pytest.fixture(autouse=True)
+def configured():
+  config.parse(["fitting/personalize.gin"], ["LandmarkSolver.steps = 100"])
+  yield
+  gin.clear_config()
+
+
+def test_motion_of_a_known_person_is_found():
+  system = toy_fitting_system()
+  person, truth = toy_truth(system, count=6)
+  frames = toy_frames(system, person, truth)
+  done = []
+  solver = TrackingSolver(system, person, steps=15, chunk=4)
+  found = solver.solve(frames, on_frames=done.append)
+  assert done == [4, 2]  # the second chunk is filled up, and cut again
+  assert np.degrees(np.abs(found.rotation - truth.rotation)).max() < 2
+  assert np.abs(found.expression - truth.expression).mean() < 0.1
+  # Ambient irradiance within a tenth: 8 bits and the sparse expression disturb it.
+  level = found.light[:, 0].mean() / ambient_light(1.0)[0, 0]
+  assert abs(level - 0.9) < 0.1
+
+
+def test_prior_is_solved_by_the_same_solver():
+  system = toy_fitting_system()
+  frames = toy_frames(system, *toy_truth(system, count=4))
+  found = TrackingSolver(system, None, steps=3, chunk=4).solve(frames)
+  assert all(np.isfinite(part).all() for part in found)
+  assert found.expression.shape == (4, 3)
+
+
+def test_a_start_between_neighbours():
+  rows = between(
+    np.array([0.5, 9.0]), np.array([0.0, 1.0]), np.array([[0.0, 2.0], [1.0, 4.0]])
+  )
+  assert rows.tolist() == [[0.5, 3.0], [1.0, 4.0]]
