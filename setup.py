@@ -19,9 +19,14 @@ MAPPED = {
 }
 
 COMMANDS = (
+  "benchmark_renderer",
   "build_template",
+  "build_tf_mesh_renderer",
+  "convert_motion",
   "demo",
+  "evaluate",
   "export",
+  "export_avatar",
   "personalize",
   "prepare_data",
   "reconstruct",
@@ -92,7 +97,7 @@ setup(
   package_data={
     # Compiled on first use: what is compiled here need not fit the TensorFlow there.
     "personalized_face.rendering.kernels": ["*.cc", "*.h", "BUILD"],
-    "personalized_face.gin_configs": ["**/*.gin"],
+    "personalized_face.gin_configs": ["**/*"],
     "personalized_face.data_specs": ["**/*"],
   },
   install_requires=REQUIREMENTS,

@@ -2,9 +2,14 @@ r"""Builds a face template and, if asked, a contact sheet to look at.
 
   pface_build_template --output=default.npz --preview=default.png
   pface_build_template --preview=default.png      # only the sheet
+  pface_build_template --source=ict_facekit --input_dir=ICT-FaceKit \
+      --region=narrow_face --output=ict.npz
 
 The default template is built from measured control points and anatomy, in seconds; the
 other commands build it themselves on first use and keep it in the user's cache folder.
+ICT-FaceKit (MIT licence) is read from its folder as published. Landmarks and regions
+are placed by running the landmark detector on renders of the mesh. A template file
+serves every command that takes --template.
 """
 
 from collections.abc import Sequence
@@ -14,7 +19,21 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("source", "default", ["default"], "What to build from.")
+flags.DEFINE_enum(
+  "source", "default", ["default", "ict_facekit"], "What to build from."
+)
+flags.DEFINE_string("input_dir", None, "The folder to read; none for the default.")
+flags.DEFINE_enum(
+  "region",
+  "narrow_face",
+  ["narrow_face", "face", "head_and_neck"],
+  "How much of ICT-FaceKit's head.",
+)
+flags.DEFINE_list(
+  "identity_weights",
+  [],
+  "ICT-FaceKit: weights of its first identity modes, in standard deviations.",
+)
 flags.DEFINE_string("output", None, "The template's .npz file to write.")
 flags.DEFINE_string("preview", None, "A PNG to write: shape, maps, every blendshape.")
 
@@ -22,13 +41,18 @@ flags.DEFINE_string("preview", None, "A PNG to write: shape, maps, every blendsh
 def main(argv: Sequence[str]) -> None:
   """Builds, writes, and says what came out."""
   del argv
-  from personalized_face.authoring.cache import load_template
+  from personalized_face.authoring import sources
   from personalized_face.authoring.preview import write_contact_sheet
   from personalized_face.core.errors import UserError
 
   if not FLAGS.output and not FLAGS.preview:
     raise UserError("There is nothing to write; give --output or --preview or both.")
-  template = load_template(FLAGS.source)
+  template = sources.build(
+    FLAGS.source,
+    FLAGS.input_dir,
+    FLAGS.region,
+    _numbers("identity_weights", FLAGS.identity_weights),
+  )
   if FLAGS.output:
     template.save(FLAGS.output)
   if FLAGS.preview:
@@ -38,6 +62,15 @@ def main(argv: Sequence[str]) -> None:
     f"{template.num_blendshapes} blendshapes, {template.uv_size} texels a side; "
     f"written: {', '.join(filter(None, [FLAGS.output, FLAGS.preview]))}."
   )
+
+
+def _numbers(flag: str, words: Sequence[str]) -> list[float]:
+  from personalized_face.core.errors import UserError
+
+  try:
+    return [float(word) for word in words]
+  except ValueError as error:
+    raise UserError(f"--{flag} takes numbers apart by commas ({error}).") from error
 
 
 def run():

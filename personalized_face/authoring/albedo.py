@@ -27,8 +27,6 @@ SCLERA = (0.80, 0.77, 0.74)
 IRIS = (0.33, 0.25, 0.19)
 PUPIL = (0.06, 0.05, 0.05)
 MOUTH = (0.28, 0.13, 0.12)
-# The dark opening of the right nostril, between these control points.
-NOSTRIL_RIGHT = (79, 166, 60, 20)
 
 # Painted in this order, each over the ones before; as in data/parsing.py.
 _POLYGONS = (
@@ -96,8 +94,8 @@ def mean_albedo(control_uv: np.ndarray, size: int) -> np.ndarray:
     image = _blend(image, BROWS, 0.9 * share)
   lips = coverage(control_uv[list(regions.LIPS_OUTER)], size)
   image = _blend(image, LIPS, 0.95 * gaussian_filter(lips, 0.6))
-  for nostril in (NOSTRIL_RIGHT, _NOSTRIL_LEFT):
-    share = coverage(control_uv[list(nostril)], size)
+  for nostril in (regions.RIGHT_NOSTRIL, regions.LEFT_NOSTRIL):
+    share = coverage(_ellipse_through(control_uv[list(nostril)]), size)
     image = _blend(image, NOSTRILS, np.minimum(1.2 * gaussian_filter(share, 0.7), 0.9))
   return _holes_painted(image, control_uv).astype(np.float32)
 
@@ -116,15 +114,19 @@ def coverage(polygon: np.ndarray, size: int) -> np.ndarray:
   return inside.reshape(size, _OVERSAMPLE, size, _OVERSAMPLE).mean((1, 3))
 
 
+def _ellipse_through(corner: np.ndarray) -> np.ndarray:
+  """A polygon like the ellipse through four corners spread evenly about it. [32, 2]"""
+  turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+  root = np.linalg.cholesky(2 * np.cov(corner.T, bias=True))
+  return corner.mean(0) + np.stack([np.cos(turn), np.sin(turn)], -1) @ root.T
+
+
 # Skin around each eye that is a little darker: crease above, bags below.
 def _lid_rows(right: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
   if right:
     return (130, 247, 30, 29, 27, 28, 56, 190, 243), (112, 26, 22, 23, 24, 110, 25)
   above = (359, 467, 260, 259, 257, 258, 286, 414, 463)
   return above, (341, 256, 252, 253, 254, 339, 255)
-
-
-_NOSTRIL_LEFT = (309, 392, 290, 250)
 
 
 def _slit_lines(control_uv: np.ndarray) -> list[np.ndarray]:

@@ -7,12 +7,18 @@ import os
 from absl import logging
 
 import personalized_face
-from personalized_face.authoring import control_points
+from personalized_face.authoring import control_points, reference_landmarks
 from personalized_face.core.cache import cache_folder
 from personalized_face.core.errors import UserError
 from personalized_face.template.face_template import FORMAT_VERSION, FaceTemplate
 
 DEFAULT = "default"
+# Modules of this folder that the default template is not built by.
+_OF_OTHERS = {
+  *("cache.py", "measure.py", "preview.py", "sources.py", "import_mesh.py"),
+  *("charts.py", "holes.py", "ict_facekit.py", "obj_files.py", "placement.py"),
+  *("symmetry.py", "compare.py"),
+}
 
 
 def load_template(name_or_path: str = DEFAULT) -> FaceTemplate:
@@ -58,12 +64,13 @@ def _build_key() -> str:
   """Changes with whatever the built template depends on: version, code and points."""
   folder = os.path.dirname(os.path.abspath(__file__))
   package = os.path.dirname(folder)
-  others = {"cache.py", "measure.py", "preview.py"}
-  names = sorted(n for n in os.listdir(folder) if n.endswith(".py") and n not in others)
+  names = sorted(
+    n for n in os.listdir(folder) if n.endswith(".py") and n not in _OF_OTHERS
+  )
   paths = [os.path.join(folder, name) for name in names]
   paths.append(os.path.join(package, "template", "attention.py"))
   paths.append(os.path.join(package, "core", "mediapipe_regions.py"))
-  paths.append(control_points.default_path())
+  paths += [control_points.default_path(), reference_landmarks.default_path()]
   version = getattr(personalized_face, "__version__", "")
   digest = hashlib.sha256(f"{version} format {FORMAT_VERSION}".encode())
   for path in paths:

@@ -1,9 +1,10 @@
 """The control points that the default template's surface follows.
 
-Read from the measured CSV (see measure.py), closed at the mouth, and extended by rows
-that the detector does not see: two rings beyond the face oval, which curve backwards
-over forehead, temples and under the chin, and the edges of lids and lips that turn
-inwards. Decimetres, x to the person's left, y up, z out of the face.
+Read from the measured CSV (see measure.py), laid on the landmarks of a reference face
+(reference_landmarks.py), closed at the mouth, and extended by rows that the detector
+does not see: two rings beyond the face oval, which curve backwards over forehead,
+temples and under the chin, and the edges of lids and lips that turn inwards.
+Decimetres, x to the person's left, y up, z out of the face.
 """
 
 import csv
@@ -13,14 +14,20 @@ from typing import NamedTuple
 import numpy as np
 
 from personalized_face import resources
+from personalized_face.authoring import reference_landmarks
 from personalized_face.core import mediapipe_regions as regions
 from personalized_face.core.errors import UserError
 
 NUM_MEASURED = 468  # of the 478 points; the irises that follow are not skin
 EYEBALL_RADIUS = 0.12  # Bekerman et al. 2014: axial 24 mm in adults
 LID_THICKNESS = 0.02  # 2 mm at the margin
-RING_STEP = 0.11  # between the rings beyond the oval, at forehead and temples
-CHIN_STEP = 0.17  # under the chin
+RING_STEP = (0.11, 0.11)  # to the rings beyond the oval, at forehead and temples
+CHIN_STEP = (0.19, 0.24)  # under the chin
+# How much the rings turn towards the back of the head, all round and, in addition,
+# under the chin, whose underside runs level to the neck (cervicomental angle of adults
+# 105-120 degrees, Ellenbogen and Karlin 1980).
+RING_BEND = (0.45, 0.95)
+CHIN_LEVEL = (0.75, 1.0)
 LIP_GAP = 0.003  # between the lips' front edges when shut
 LIP_ROLL = (0.012, 0.05)  # how far the rim lies above its lip's edge, and behind it
 
@@ -35,6 +42,7 @@ class ControlPoints(NamedTuple):
   right_eye_rim: np.ndarray  # [16] int, in the order of RIGHT_EYE, corners shared
   left_eye_rim: np.ndarray  # [16] int, in the order of LEFT_EYE
   mouth_rim: np.ndarray  # [20] int, in the order of LIPS_INNER, corners shared
+  landmarks: np.ndarray  # [68, 3] dm, where the anatomical landmarks lie
 
 
 def default_path() -> str:
@@ -73,6 +81,8 @@ def read_measurement(path: str) -> tuple[np.ndarray, np.ndarray]:
 def build_control_points(path: str) -> ControlPoints:
   """Reads the measurement and adds rings and rims."""
   points, mirror = read_measurement(path)
+  reference = reference_landmarks.read_landmarks(reference_landmarks.default_path())
+  points, landmarks = reference_landmarks.fit_to_landmarks(points, reference)
   eyeball = _eyeball_centre(points)
   points = _close_mouth(points)
   points = _lids_on_eyeball(points, eyeball, mirror)
@@ -86,7 +96,9 @@ def build_control_points(path: str) -> ControlPoints:
   partners = _partners(positions)
   partners[:NUM_MEASURED] = mirror[:NUM_MEASURED]
   positions = (positions + positions[partners] * [-1, 1, 1]) / 2
-  return ControlPoints(positions, partners, eyeball, rings, right, left, mouth)
+  return ControlPoints(
+    positions, partners, eyeball, rings, right, left, mouth, landmarks
+  )
 
 
 class _Builder:
@@ -120,12 +132,14 @@ class _Builder:
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True)
     outward = _smooth_loop(outward, 3)
     down = np.clip(-here[:, 1] - 0.3, 0, 0.4)[:, None] / 0.4
-    step = RING_STEP + (CHIN_STEP - RING_STEP) * down
+    back = np.array([0, 0, -1.0])
     rings = []
-    for bend in (0.45, 0.95):
-      direction = outward + bend * np.array([0, 0, -1.0])
+    for step, chin_step, bend, level in zip(
+      RING_STEP, CHIN_STEP, RING_BEND, CHIN_LEVEL, strict=True
+    ):
+      direction = (1 - level * down) * outward + (bend + down) * back
       direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-      here = here + step * direction
+      here = here + (step + (chin_step - step) * down) * direction
       rings.append(self.add(_smooth_loop(here, 1)))
     return np.array(rings)
 

@@ -14,6 +14,7 @@ from personalized_face.authoring.control_points import (
   build_control_points,
   default_path,
 )
+from personalized_face.authoring.reference_landmarks import landmark_vertices
 from personalized_face.core import mediapipe_regions as regions
 from personalized_face.template import attention
 from personalized_face.template.face_template import FaceTemplate
@@ -21,8 +22,9 @@ from personalized_face.template.face_template import FaceTemplate
 UV_SIZE = 128  # Section 4 of the paper
 SOURCE = (
   "personalized_face.authoring: control points measured with MediaPipe FaceMesh on "
-  "MIT and Apache-2.0 licensed clips (data_specs/default_template), blendshapes keyed "
-  "by hand after FACS, their sizes set against ICT-FaceKit's (MIT)"
+  "MIT and Apache-2.0 licensed clips, laid on the positions of 68 landmarks of "
+  "ICT-FaceKit's neutral (MIT; both in data_specs/default_template), blendshapes keyed "
+  "by hand after FACS, their sizes set against ICT-FaceKit's"
 )
 
 
@@ -58,4 +60,7 @@ def build_default_template(control_points_path: str | None = None) -> FaceTempla
     parsing_map=albedo.parsing_map(control_uv, UV_SIZE),
     landmark_vertices=mesh.control_vertices[list(regions.IBUG68)],
     mirror_vertices=mesh.mirror,
+    anatomical_landmarks=landmark_vertices(
+      points.landmarks, vertices, mesh.mirror, mesh.rims
+    ),
   )

@@ -20,6 +20,10 @@ SPLINE_SMOOTHING = 2e-6
 # smooth surface with points 5 mm apart is kept to about three quarters.
 ATTRACTION = 8000.0
 ATTRACTION_RIMS = 1e6
+# The floor of the nostrils, which the detector's points bridge; up and back, as the
+# airway runs.
+NOSTRIL_DEPTH = 0.06
+NOSTRIL_DIRECTION = np.array([0.0, 0.82, -0.57])
 FAIRING_PASSES = 2  # the curvature is measured on the surface of the pass before
 
 
@@ -47,7 +51,19 @@ def lift(points: ControlPoints, plane: np.ndarray, mesh: PlaneMesh) -> np.ndarra
     weight[mesh.rims[name]] = ATTRACTION_RIMS
   for _ in range(FAIRING_PASSES):
     vertices = symmetric(_fair(vertices, mesh.triangles, target, weight), mesh.mirror)
-  return vertices
+  right = _nostril(mesh)
+  depth = NOSTRIL_DEPTH * (right + right[mesh.mirror])
+  return vertices + depth[:, None] * NOSTRIL_DIRECTION
+
+
+def _nostril(mesh: PlaneMesh) -> np.ndarray:
+  """How deep each vertex lies in the right nostril, 0 to 1. [V]"""
+  corner = mesh.plane[mesh.control_vertices[list(regions.RIGHT_NOSTRIL)]]
+  offset = mesh.plane - corner.mean(0)
+  # The ellipse through four corners spread evenly about it.
+  shape = np.linalg.inv(2 * np.cov(corner.T, bias=True))
+  square = np.einsum("vi,ij,vj->v", offset, shape, offset)
+  return np.clip(1 - square**2, 0, 1)
 
 
 def _rim_curves(points: ControlPoints, plane, mesh: PlaneMesh) -> dict[str, np.ndarray]:

@@ -36,6 +36,9 @@ NOSE = (
   *(2, 326, 327, 358, 429, 355, 437, 399, 351),
 )
 
+# Spread evenly about the opening of a nostril; ours, chosen by looking.
+RIGHT_NOSTRIL, LEFT_NOSTRIL = (79, 166, 60, 20), (309, 392, 290, 250)
+
 # Each edge from the person's right mouth corner to the left one, corners included.
 UPPER_LIP_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 LOWER_LIP_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)

@@ -1,20 +1,22 @@
 """Videos to training records: what `pface_prepare_data` and the demo call.
 
-    clips of a corpus -> read, tracked, labelled -> neutral frames thinned
-    -> held-out part set aside -> TFRecord shards, manifest, counts
+    corpus -> units of work, one a video -> shards, manifest, index, counts
 
-Every input gets its row in the manifest, whatever became of it.
+Units wait in `<output_dir>.work` until all are there; the output appears under its name
+once it is complete. A run that was killed goes on from there, and records that exist
+are taken over where input and settings are the same. Every input gets its row in the
+manifest, whatever became of it.
 """
 
-import csv
+import contextlib
 import dataclasses
+import fcntl
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,32 +25,31 @@ from tqdm import tqdm
 
 import personalized_face
 from personalized_face.core.errors import UserError
-from personalized_face.data import corpora, crop, records
-from personalized_face.data.clip import Preparation, read_clip
-from personalized_face.data.detector import FaceDetector, MediaPipeDetector
+from personalized_face.data import corpora, corpus_spec, crop, merge, records
+from personalized_face.data.clip import Preparation
+from personalized_face.data.corpora import ClipSource
+from personalized_face.data.detector import FaceDetector
+from personalized_face.data.manifest import (
+  FAILURES,
+  RETRIED,
+  ManifestRow,
+  gate_counts,
+  write_manifest,
+)
+from personalized_face.data.runner import run_units
 from personalized_face.data.thinning import Thinning
-from personalized_face.data.video import frame_count
+from personalized_face.data.units import (
+  Unit,
+  Work,
+  finished_unit,
+  total_stages,
+  unit_key,
+)
 
 _CLIPS_PER_SHARD = 64
-_LANDMARK_SOURCE = "MediaPipe FaceMesh, 478 points, mapped to iBUG 68"
-_PARSING_SOURCE = "polygons of the MediaPipe mesh"
 
-
-class ManifestRow(NamedTuple):
-  """What became of one input, and how many frames each gate dropped."""
-
-  clip: str
-  person: str
-  path: str
-  status: str  # "ok", "unreadable", "no face", "too short"
-  reason: str = ""  # one sentence where something is wrong
-  read: int = 0
-  no_face: int = 0
-  too_small: int = 0
-  thinned: int = 0
-  train: int = 0
-  test: int = 0
-  seconds: float = 0.0
+# Takes sources, Work, the number of workers, a detector and whether to show progress.
+Runner = Callable[..., Iterator[Unit]]
 
 
 def prepare(
@@ -61,6 +62,10 @@ def prepare(
   preparation: Preparation | None = None,
   thinning: Thinning | None = None,
   detector: FaceDetector | None = None,
+  num_workers: int = 0,
+  max_failures: int | None = None,
+  follow_links: bool = False,
+  runner: Runner = run_units,
 ) -> dict:
   """Makes a folder of training records; it appears only once it is complete.
 
@@ -69,63 +74,112 @@ def prepare(
 
   Args:
     inputs: videos, folders of images, images, or folders laid out as `corpus` says.
-    output_dir: where the records go.
+    output_dir: where the records go. Records of the same settings that are there stay
+      where their inputs are unchanged; inputs that could not be read are tried again.
     corpus: of data_specs/corpora; says whose face a clip shows.
     name: of the records, the first part of their file names.
     num_shards: files per split; None makes one for every 64 clips.
-    overwrite: whether to replace records that are there.
+    overwrite: whether to replace records of other settings or inputs.
     preparation, thinning: settings; None takes them as gin has them.
     detector: of faces; None takes MediaPipe's.
+    num_workers: processes; 0 works in this one.
+    max_failures: more inputs than that of no use end the run at once; None never does.
+    follow_links: whether links that lead out of an input are read.
+    runner: of the units; `beam_runner.run_units` is another.
 
   Returns:
     The dataset_info that is written beside the records: settings, frames dropped by
-    each gate ("gates"), inputs by status ("inputs"), counts of the splits ("splits").
+    each gate ("gates"), inputs by status ("inputs"), counts of the splits ("splits");
+    and, not written, "run": what this run did, in seconds and frames.
 
   Raises:
-    UserError: nothing to read, not one usable clip, or an output folder in the way.
+    UserError: nothing to read, not one usable clip, more than `max_failures` of no
+      use, or an output folder in the way.
   """
+  start = time.monotonic()
+  spec = corpus_spec.load(corpus)
   preparation, thinning = preparation or Preparation(), thinning or Thinning()
+  if spec.min_frames is not None:
+    preparation = dataclasses.replace(preparation, min_frames=spec.min_frames)
   output_dir = os.path.normpath(output_dir)
-  _check_output(output_dir, overwrite)
-  sources = corpora.find_clips(inputs, corpus)
-  num_shards = num_shards or -(-len(sources) // _CLIPS_PER_SHARD)
-  split_by = _split_rule([source.person for source in sources])
-  temporary = f"{output_dir}.{os.getpid()}.tmp"
-  try:
-    os.makedirs(temporary)
-  except OSError as error:
-    raise UserError(f"{output_dir} cannot be made ({error.strerror}).") from error
-  try:
-    writer = records.RecordsWriter(temporary, name, num_shards)
-    rows = _write_clips(
-      sources, writer, split_by, preparation, thinning, detector or MediaPipeDetector()
+  with _work_folder(output_dir) as folder:
+    old_output = os.path.join(folder, "old")
+    merge.restore(output_dir, old_output)
+    _check_output(output_dir)
+    found = corpora.find_clips(inputs, spec, follow_links)
+    work = Work(
+      os.path.join(folder, "units"),
+      preparation,
+      thinning,
+      _split_rule([source.person for source in found.clips], spec.held_out),
+      spec.held_out,
+      spec.landmarks,
+      spec.parsing,
+      tuple(_versions().items()),
+    )
+    done, pending = _sort_out(found.clips, work, output_dir, overwrite)
+    fresh = _run(pending, work, runner, num_workers, detector, max_failures)
+    units = [*done, *fresh]
+    num_shards = num_shards or -(-len(found.clips) // _CLIPS_PER_SHARD)
+    _check_usable(units, folder)
+    rows = sorted(
+      [*(unit.row for unit in units), *(_skipped_row(s) for s in found.skipped)],
+      key=lambda row: (row.clip, row.path),
     )
     info = {
       "name": name,
       "format_version": records.FORMAT_VERSION,
-      "corpus": corpus,
+      "corpus": spec.name,
+      "corpus_spec": dataclasses.asdict(spec),
+      "weight": spec.weight,
       "num_shards": num_shards,
-      "splits": writer.close(),
-      "split_by": split_by,
+      "splits": {},
       "inputs": dict(Counter(row.status for row in rows)),
-      "gates": _gate_counts(rows),
-      "landmarks": _LANDMARK_SOURCE,
-      "parsing": _PARSING_SOURCE,
+      "gates": gate_counts(rows),
       "landmark_box_fraction": crop.LANDMARK_BOX_FRACTION,
-      "preparation": dataclasses.asdict(preparation),
-      "thinning": dataclasses.asdict(thinning),
-      "versions": _versions(),
+      **_settings(work),
     }
-    records.write_json(os.path.join(temporary, "dataset_info.json"), info)
-    features = records.features_json(preparation.size)
-    records.write_json(os.path.join(temporary, "features.json"), features)
-    _write_manifest(os.path.join(temporary, "manifest.csv"), rows)
-    if os.path.isdir(output_dir):
-      shutil.rmtree(output_dir)
-    os.replace(temporary, output_dir)
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
-  return info
+    if pending or not _is_complete(output_dir, info, done):
+      _write_output(units, rows, info, folder, output_dir)
+    else:
+      info["splits"] = records.read_info(output_dir)["splits"]
+    shutil.rmtree(folder, ignore_errors=True)
+  return {**info, "run": _run_figures(fresh, len(done), time.monotonic() - start)}
+
+
+@contextlib.contextmanager
+def _work_folder(output_dir: str) -> Iterator[str]:
+  """`<output_dir>.work`, ours alone while the block runs.
+
+  Raises:
+    UserError: it cannot be made, or another run has it.
+  """
+  folder = f"{output_dir}.work"
+  try:
+    os.makedirs(folder, exist_ok=True)
+    lock = open(os.path.join(folder, "lock"), "w")
+  except OSError as error:
+    raise UserError(f"{folder} cannot be made ({error.strerror}).") from error
+  with lock:
+    try:
+      # The system lets go of it when the process ends, however it ends.
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(
+        f"Another run is preparing {output_dir}; wait for it or give another folder."
+      ) from error
+    try:
+      yield folder
+    finally:
+      with contextlib.suppress(OSError):
+        if set(os.listdir(folder)) <= {"lock", "units"} and not _has_units(folder):
+          shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_units(folder: str) -> bool:
+  """Whether a work folder holds anything that a later run can use."""
+  units = os.path.join(folder, "units")
+  return any(name.endswith(".json") for _, _, names in os.walk(units) for name in names)
 
 
 def _versions() -> dict[str, str]:
@@ -138,132 +192,178 @@ def _versions() -> dict[str, str]:
   }
 
 
-def _check_output(output_dir: str, overwrite: bool) -> None:
-  """Only records are replaced, and only when asked to."""
+def _check_output(output_dir: str) -> None:
+  """Only records are ever replaced."""
   if not os.path.lexists(output_dir):
     return
   if os.path.isdir(output_dir) and not os.listdir(output_dir):
     return
   if not os.path.isfile(os.path.join(output_dir, "dataset_info.json")):
     raise UserError(f"{output_dir} exists and is not records; give another folder.")
-  if not overwrite:
-    raise UserError(
-      f"There are records in {output_dir} already; give --overwrite or another folder."
-    )
 
 
-def _split_rule(persons: Sequence[str]) -> str:
+def _split_rule(persons: Sequence[str], held_out: float) -> str:
   """What is held out: "persons", or "frames" where they cannot be parted."""
-  splits = {records.split_of_person(person) for person in persons}
-  return "persons" if len(splits) == 2 else "frames"
+  splits = {records.split_of_person(person, held_out) for person in persons}
+  return "persons" if len(splits) == 2 or not held_out else "frames"
 
 
-def _write_clips(
-  sources: Sequence[corpora.ClipSource],
-  writer: records.RecordsWriter,
-  split_by: str,
-  preparation: Preparation,
-  thinning: Thinning,
-  detector: FaceDetector,
-) -> list[ManifestRow]:
-  """Prepares and writes clip by clip.
+def _sort_out(
+  sources: Sequence[ClipSource], work: Work, output_dir: str, overwrite: bool
+) -> tuple[list[Unit], list[ClipSource]]:
+  """What an earlier run has done, and what is left to do.
 
   Raises:
-    UserError: the only input failed, or all did.
+    UserError: records that this run would throw away.
   """
-  rows = []
-  single = len(sources) == 1
-  for source in tqdm(sources, "preparing", unit="clip", disable=single):
-    start = time.monotonic()
-    row, splits = _prepare_clip(
-      source, split_by, preparation, thinning, detector, progress=single
-    )
-    for split, clip in splits.items():
-      writer.write(split, clip)
-    rows.append(row._replace(seconds=round(time.monotonic() - start, 2)))
-    if row.reason and not (single and row.status != "ok"):
-      logging.warning(row.reason)
-  failed = [row for row in rows if row.status != "ok"]
-  if single and failed:
-    raise UserError(failed[0].reason)
-  if len(failed) == len(rows):
+  existing = merge.finished_units(output_dir)
+  _check_replaced(existing.values(), sources, work, output_dir, overwrite)
+  keys = {unit_key(source, work): source for source in sources}
+  done, pending = [], []
+  for key, source in keys.items():
+    unit = finished_unit(work, key) or existing.get(key)
+    if unit is None or unit.row.status in RETRIED:
+      pending.append(source)
+    else:
+      done.append(unit)
+  if done and pending:
+    logging.info("%d of %d inputs are done already.", len(done), len(sources))
+  return done, pending
+
+
+def _check_replaced(
+  existing: Iterable[Unit],
+  sources: Sequence[ClipSource],
+  work: Work,
+  output_dir: str,
+  overwrite: bool,
+) -> None:
+  """Raises UserError for records that would be thrown away without being asked to."""
+  if overwrite or not os.path.isdir(output_dir) or not os.listdir(output_dir):
+    return
+  remedy = "give --overwrite or another folder"
+  info = records.read_info(output_dir)
+  if any(info.get(key) != value for key, value in _settings(work).items()):
     raise UserError(
-      f"None of the {len(rows)} inputs shows a usable face; the first: "
-      f"{failed[0].reason}"
+      f"There are records of other settings in {output_dir} already; {remedy}."
     )
-  return rows
-
-
-def _prepare_clip(
-  source: corpora.ClipSource,
-  split_by: str,
-  preparation: Preparation,
-  thinning: Thinning,
-  detector: FaceDetector,
-  progress: bool,
-) -> tuple[ManifestRow, dict[str, records.ClipFrames]]:
-  """One clip's row, and its frames by split; none where the clip is of no use."""
-  row = ManifestRow(source.clip, source.person, source.path, "ok")
-  try:
-    clip, counts = read_clip(source, preparation, detector, progress)
-  except UserError as error:
-    return row._replace(status="unreadable", reason=str(error)), {}
-  row = row._replace(**counts, reason=_missing_frames(source, preparation, counts))
-  if counts["no_face"] == counts["read"]:
-    reason = (
-      f"No face was found in {source.path} ({counts['read']} frames); give a "
-      "video that shows one, upright and well lit."
+  clips = {source.clip for source in sources}
+  lost = [unit.row.clip for unit in existing if unit.row.clip not in clips]
+  if lost:
+    raise UserError(
+      f"There are records in {output_dir} of inputs that are not given now, such as "
+      f"{lost[0]}; {remedy}."
     )
-    return row._replace(status="no face", reason=reason), {}
-  kept = np.zeros(0, bool)
-  splits = {}
-  if clip.num_frames:
-    kept = thinning.keep(clip.landmarks, clip.clip, preparation.size)
-    splits = _split_clip(clip.take(np.nonzero(kept)[0]), split_by)
-    row = row._replace(thinned=int((~kept).sum()))
-  row = row._replace(**{split: part.num_frames for split, part in splits.items()})
-  usable = row.test if list(splits) == ["test"] else row.train
-  if usable < preparation.min_frames:
-    reason = (
-      f"{source.path} has too few usable frames ({clip.num_frames}) for groups of "
-      f"{preparation.min_frames} beside the held-out ones; give a longer video."
-    )
-    return row._replace(status="too short", reason=reason, train=0, test=0), {}
-  return row, splits
 
 
-def _missing_frames(
-  source: corpora.ClipSource, preparation: Preparation, counts: Counter
-) -> str:
-  """Says so where a video is damaged and ended before its time."""
-  expected = frame_count(source.path, preparation.fps)
-  # A tenth of slack: what a file says of its length is an estimate.
-  if expected is None or counts["read"] >= 0.9 * expected - 1:
-    return ""
-  return (
-    f"Only {counts['read']} of about {expected} frames of {source.path} can be "
-    "decoded; the file is damaged."
+def _settings(work: Work) -> dict:
+  """The part of dataset_info that decides what a record holds."""
+  settings = work.settings()
+  labeller = work.labeller()
+  names = ("preparation", "thinning", "split_by", "versions")
+  return {
+    **{name: settings[name] for name in names},
+    "landmarks": labeller.landmark_source,
+    "parsing": labeller.parsing_source,
+  }
+
+
+def _run(
+  pending: Sequence[ClipSource],
+  work: Work,
+  runner: Runner,
+  num_workers: int,
+  detector: FaceDetector | None,
+  max_failures: int | None,
+) -> list[Unit]:
+  """Prepares what is left to do.
+
+  Raises:
+    UserError: the only input failed, or too many did.
+  """
+  if not pending:
+    return []
+  single = len(pending) == 1
+  units, failures = [], 0
+  running = runner(
+    pending, work, 0 if single else num_workers, detector, progress=single
+  )
+  with contextlib.closing(running):
+    for unit in tqdm(running, "preparing", len(pending), unit="clip", disable=single):
+      units.append(unit)
+      failed = unit.row.status in FAILURES
+      if unit.row.reason and not (single and failed):
+        logging.warning("%s", unit.row.reason)
+      failures += failed
+      if max_failures is not None and failures > max_failures:
+        raise UserError(
+          f"{failures} inputs are of no use, more than --max_failures={max_failures}; "
+          f"the last: {unit.row.reason} What is done stays done for the next run."
+        )
+  return units
+
+
+def _check_usable(units: Sequence[Unit], folder: str) -> None:
+  """Raises UserError where nothing can be written, and clears the work folder."""
+  failed = [unit.row for unit in units if unit.row.status != "ok"]
+  if len(failed) < len(units):
+    return
+  shutil.rmtree(folder, ignore_errors=True)
+  if len(units) == 1:
+    raise UserError(failed[0].reason)
+  raise UserError(
+    f"None of the {len(units)} inputs shows a usable face; the first: "
+    f"{failed[0].reason}"
   )
 
 
-def _split_clip(
-  clip: records.ClipFrames, split_by: str
-) -> dict[str, records.ClipFrames]:
-  if split_by == "persons":
-    return {records.split_of_person(clip.person): clip}
-  held_out = records.held_out_frames(clip.num_frames)
-  rest = np.setdiff1d(np.arange(clip.num_frames), held_out)
-  return {"train": clip.take(rest), "test": clip.take(np.unique(held_out))}
+def _skipped_row(skipped: corpora.Skipped) -> ManifestRow:
+  return ManifestRow("", "", skipped.path, skipped.status, skipped.reason)
 
 
-def _gate_counts(rows: Sequence[ManifestRow]) -> dict[str, int]:
-  """Frames in, dropped by each gate, and kept, over all inputs."""
-  gates = ("read", "no_face", "too_small", "thinned", "train", "test")
-  return {gate: sum(getattr(row, gate) for row in rows) for gate in gates}
+def _is_complete(output_dir: str, info: dict, done: Sequence[Unit]) -> bool:
+  """Whether the output is already what this run would write."""
+  try:
+    there = records.read_info(output_dir)
+  except UserError:
+    return False
+  keys = ("name", "num_shards", "inputs", "corpus", "weight")
+  if any(there.get(key) != info[key] for key in keys):
+    return False
+  return all(
+    piece.path.startswith(output_dir) for unit in done for piece in unit.pieces.values()
+  )
 
 
-def _write_manifest(path: str, rows: Sequence[ManifestRow]) -> None:
-  with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
-    writer = csv.writer(file)
-    writer.writerow(ManifestRow._fields)
-    writer.writerows(rows)
+def _write_output(
+  units: Sequence[Unit],
+  rows: Sequence[ManifestRow],
+  info: dict,
+  folder: str,
+  output_dir: str,
+) -> None:
+  """Merges the units in the work folder, then gives the result its name."""
+  new = os.path.join(folder, "new")
+  shutil.rmtree(new, ignore_errors=True)
+  os.makedirs(new)
+  info["splits"] = merge.write_shards(units, new, info["name"], info["num_shards"])
+  records.write_json(os.path.join(new, "dataset_info.json"), info)
+  features = records.features_json(info["preparation"]["size"])
+  records.write_json(os.path.join(new, "features.json"), features)
+  write_manifest(os.path.join(new, merge.MANIFEST), rows)
+  merge.replace_folder(new, output_dir, os.path.join(folder, "old"))
+
+
+def _run_figures(fresh: Sequence[Unit], reused: int, seconds: float) -> dict:
+  """What this run did: for people who want to know where the time went."""
+  source_frames = sum(unit.row.source_frames for unit in fresh)
+  cpu = sum(unit.row.cpu_seconds for unit in fresh)
+  return {
+    "prepared": len(fresh),
+    "reused": reused,
+    "seconds": round(seconds, 3),
+    "cpu_seconds": round(cpu, 3),
+    "source_frames": source_frames,
+    "source_frames_per_cpu_second": round(source_frames / cpu, 1) if cpu else None,
+    "cpu_seconds_by_stage": total_stages(fresh),
+  }

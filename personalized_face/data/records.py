@@ -4,8 +4,9 @@ A folder of records is complete or absent and holds
 
   <name>-<split>.tfrecord-00000-of-00002   tf.train.Example, one clip or part of one
   features.json      what each feature of a record is: its type, shape and meaning
-  dataset_info.json  counts, settings and versions
-  manifest.csv       one row for each input
+  dataset_info.json  counts, settings, corpus and versions
+  manifest.csv       one row for each input, also for those of no use
+  index.csv          where in the shards each clip lies
 
 A clip of more than MAX_FRAMES frames is dealt out to several records, frame i to part
 i mod parts, so that every record spans the whole clip and groups of N frames can be
@@ -15,7 +16,7 @@ drawn from its different stretches. The records need nothing of this package to 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -47,6 +48,12 @@ class ClipFrames(NamedTuple):
   landmarks: np.ndarray  # [F, 68, 2] float32, pixels of the crop, iBUG order
   boxes: np.ndarray  # [F, 4] float32, the landmarks' x0, y0, x1, y1 in the source
   squares: np.ndarray  # [F, 3] float32, the crop's left, top, side in the source
+  # Empty where whoever made the records did not say.
+  source_frames: np.ndarray = np.zeros(0, np.int64)  # [F], frame number in the source
+  confidence: np.ndarray = np.zeros(0, np.float32)  # [F] of the detector, in [0, 1]
+  sharpness: np.ndarray = np.zeros(0, np.float32)  # [F], see data/gates.py
+  landmark_source: str = ""  # what the landmarks come from
+  parsing_source: str = ""  # what the parsing maps come from, label order included
 
   @property
   def num_frames(self) -> int:
@@ -56,11 +63,18 @@ class ClipFrames(NamedTuple):
   def take(self, chosen: np.ndarray) -> "ClipFrames":
     """The frames at the given indices, in that order."""
     values = {field: getattr(self, field)[chosen] for field in _ARRAY_FIELDS}
+    for field in _OPTIONAL_FIELDS:
+      values[field] = getattr(self, field)
+      if len(values[field]):
+        values[field] = values[field][chosen]
     files = {f: [getattr(self, f)[i] for i in chosen] for f in ("images", "parsing")}
     return self._replace(**values, **files)
 
 
 _ARRAY_FIELDS = ("indices", "times", "landmarks", "boxes", "squares")
+_OPTIONAL_FIELDS = ("source_frames", "confidence", "sharpness")
+_OPTIONAL_TEXTS = ("landmark_source", "parsing_source")
+_PER_FRAME = (*_ARRAY_FIELDS, *_OPTIONAL_FIELDS, "images", "parsing")
 
 
 def feature_specs() -> dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature]:
@@ -73,11 +87,15 @@ def feature_specs() -> dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceF
     "landmarks": ([NUM_LANDMARKS, 2], tf.float32),
     "boxes": ([4], tf.float32),
     "squares": ([3], tf.float32),
+    "source_frames": ([], tf.int64),
+    "confidence": ([], tf.float32),
+    "sharpness": ([], tf.float32),
   }
   scalars = ("person", "clip", "source")
   numbers = ("num_frames", "part", "num_parts", "frame_height", "frame_width")
   return {
     **{name: tf.io.FixedLenFeature([], tf.string) for name in scalars},
+    **{name: tf.io.FixedLenFeature([], tf.string, "") for name in _OPTIONAL_TEXTS},
     **{name: tf.io.FixedLenFeature([], tf.int64) for name in numbers},
     **{
       name: tf.io.FixedLenSequenceFeature(shape, dtype, allow_missing=True)
@@ -135,9 +153,9 @@ def to_example(clip: ClipFrames, part: int = 0, num_parts: int = 1) -> bytes:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
   features = {
-    "person": strings([clip.person.encode()]),
-    "clip": strings([clip.clip.encode()]),
-    "source": strings([clip.source.encode()]),
+    "person": strings([_utf8(clip.person)]),
+    "clip": strings([_utf8(clip.clip)]),
+    "source": strings([_utf8(clip.source)]),
     "num_frames": integers([clip.num_frames]),
     "part": integers([part]),
     "num_parts": integers([num_parts]),
@@ -150,24 +168,35 @@ def to_example(clip: ClipFrames, part: int = 0, num_parts: int = 1) -> bytes:
     "landmarks": floats(clip.landmarks),
     "boxes": floats(clip.boxes),
     "squares": floats(clip.squares),
+    "source_frames": integers(clip.source_frames.tolist()),
+    "confidence": floats(clip.confidence),
+    "sharpness": floats(clip.sharpness),
+    "landmark_source": strings([_utf8(clip.landmark_source)]),
+    "parsing_source": strings([_utf8(clip.parsing_source)]),
   }
   example = tf.train.Example(features=tf.train.Features(feature=features))
   return example.SerializeToString(deterministic=True)
+
+
+def _utf8(text: str) -> bytes:
+  """UTF-8; of file names in another encoding the odd bytes become question marks."""
+  return text.encode(errors="replace")
 
 
 def from_example(serialized: bytes) -> ClipFrames:
   """A record's frames, pictures still encoded."""
   values = tf.io.parse_single_example(serialized, feature_specs())
   values = {name: value.numpy() for name, value in values.items()}
-  texts = {name: values[name].decode() for name in ("person", "clip", "source")}
+  names = ("person", "clip", "source", *_OPTIONAL_TEXTS)
+  texts = {name: values[name].decode() for name in names}
   numbers = {name: int(values[name]) for name in ("frame_height", "frame_width")}
-  arrays = {name: values[name] for name in (*_ARRAY_FIELDS, "images", "parsing")}
+  arrays = {name: values[name] for name in _PER_FRAME}
   return ClipFrames(**texts, **numbers, **arrays)
 
 
 def split_of_person(person: str, share: float = HELD_OUT_SHARE) -> str:
   """ "train" or "test", by a hash of the name: adding persons moves nobody."""
-  digest = hashlib.sha256(person.encode()).digest()
+  digest = hashlib.sha256(_utf8(person)).digest()
   return "test" if int.from_bytes(digest[:8], "big") < share * 2**64 else "train"
 
 
@@ -189,19 +218,39 @@ def shard_path(folder: str, name: str, split: str, index: int, shards: int) -> s
   return os.path.join(folder, f"{name}-{split}.tfrecord-{index:05d}-of-{shards:05d}")
 
 
-class RecordsWriter:
-  """Writes the shards of one set of records and counts what goes in.
+class SplitCounts(NamedTuple):
+  """What one clip, or a set of records, has of one split."""
 
-  A clip's shard follows from its name, so the result does not depend on the order in
-  which clips come.
+  persons: int = 0
+  clips: int = 0
+  records: int = 0
+  frames: int = 0
+  shortest_record: int | None = None  # frames; None where there is none
+
+
+def shard_of_clip(clip: str, num_shards: int) -> int:
+  """A clip's shard follows from its name, whatever else is prepared."""
+  digest = hashlib.sha256(_utf8(clip)).digest()
+  return int.from_bytes(digest[:8], "big") % num_shards
+
+
+def write_records(path: str, dealt: Iterable[ClipFrames], num_parts: int) -> None:
+  """Writes the records of one clip's part of a split, one for each of its parts.
+
+  The files of several clips, one after the other, are a TFRecord file again.
   """
+  with tf.io.TFRecordWriter(path) as file:
+    for i, part in enumerate(dealt):
+      file.write(to_example(part, i, num_parts))
+
+
+class RecordsWriter:
+  """Writes the shards of one set of records that fit in memory clip by clip."""
 
   def __init__(self, folder: str, name: str, num_shards: int):
-    self.counts = {
-      split: {"persons": set(), "clips": 0, "records": 0, "frames": 0, "shortest": None}
-      for split in SPLITS
-    }
     self._num_shards = num_shards
+    self._persons = {split: set() for split in SPLITS}
+    self._counts = {split: SplitCounts() for split in SPLITS}
     self._files = {
       split: [
         tf.io.TFRecordWriter(shard_path(folder, name, split, i, num_shards))
@@ -212,39 +261,39 @@ class RecordsWriter:
 
   def write(self, split: str, clip: ClipFrames) -> None:
     """Adds the frames of a clip to a split."""
-    digest = hashlib.sha256(clip.clip.encode()).digest()
-    file = self._files[split][int.from_bytes(digest[:8], "big") % self._num_shards]
+    file = self._files[split][shard_of_clip(clip.clip, self._num_shards)]
     dealt = parts(clip)
     for i, part in enumerate(dealt):
       file.write(to_example(part, i, len(dealt)))
-    shortest = min(part.num_frames for part in dealt)
-    counts = self.counts[split]
-    counts["persons"].add(clip.person)
-    counts["clips"] += 1
-    counts["records"] += len(dealt)
-    counts["frames"] += clip.num_frames
-    counts["shortest"] = min(counts["shortest"] or shortest, shortest)
+    self._persons[split].add(clip.person)
+    self._counts[split] = add_counts(
+      self._counts[split], count_parts(clip.num_frames, len(self._persons[split]))
+    )
 
   def close(self) -> dict[str, dict]:
-    """Finishes the files.
-
-    Returns:
-      For each split persons, clips, records, frames and
-      shortest_record (frames; None where the split is empty).
-    """
+    """Finishes the files and returns each split's SplitCounts as a dictionary."""
     for files in self._files.values():
       for file in files:
         file.close()
-    return {
-      split: {
-        "persons": len(counts["persons"]),
-        "clips": counts["clips"],
-        "records": counts["records"],
-        "frames": counts["frames"],
-        "shortest_record": counts["shortest"],
-      }
-      for split, counts in self.counts.items()
-    }
+    return {split: counts._asdict() for split, counts in self._counts.items()}
+
+
+def count_parts(num_frames: int, persons: int = 1) -> SplitCounts:
+  """The counts of one clip of so many frames."""
+  count = -(-num_frames // MAX_FRAMES)
+  return SplitCounts(persons, 1, count, num_frames, num_frames // count)
+
+
+def add_counts(total: SplitCounts, clip: SplitCounts) -> SplitCounts:
+  """The sums; the persons are those of `clip`, who may be in both."""
+  shortest = [c.shortest_record for c in (total, clip) if c.shortest_record is not None]
+  return SplitCounts(
+    clip.persons,
+    total.clips + clip.clips,
+    total.records + clip.records,
+    total.frames + clip.frames,
+    min(shortest, default=None),
+  )
 
 
 def write_json(path: str, value: dict) -> None:
@@ -280,6 +329,12 @@ def features_json(size: int) -> dict:
       "boxes": "float32 [F, 4]: bounds x0, y0, x1, y1 of the landmarks in the source",
       "squares": "float32 [F, 3]: left, top, side of the crop in the source; crop = "
       f"(source - (left, top)) * {size} / side",
+      "source_frames": "int64 [F]: number of the frame in the source, from 0",
+      "confidence": "float32 [F]: of the face detector, in [0, 1]",
+      "sharpness": "float32 [F]: variance of the Laplacian of the face at 112 px",
+      "landmark_source": "bytes, UTF-8: what the landmarks come from",
+      "parsing_source": "bytes, UTF-8: what the parsing maps come from, with the order "
+      "of the labels that were read",
     },
   }
 

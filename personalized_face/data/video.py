@@ -8,7 +8,7 @@ ffmpeg of `imageio-ffmpeg`: OpenCV's own `mp4v` does not play in browsers.
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,9 +38,15 @@ class Frame(NamedTuple):
 
   time: float  # seconds from the first frame
   image: np.ndarray  # [H, W, 3] uint8 RGB
+  number: int = 0  # of the frame in the file (of the image in the folder), from 0
 
 
-def read_frames(path: str, fps: float | None = 10.0) -> Iterator[Frame]:
+def read_frames(
+  path: str,
+  fps: float | None = 10.0,
+  files: Sequence[str] = (),
+  unreadable: list[str] | None = None,
+) -> Iterator[Frame]:
   """Reads a video, a folder of images or an image, one frame at a time.
 
   Args:
@@ -49,6 +55,9 @@ def read_frames(path: str, fps: float | None = 10.0) -> Iterator[Frame]:
     fps: at most so many frames per second of a video, on a fixed grid (Section 4 of
       the paper: 10 fps): of the frames at or after each multiple of 1 / fps the first.
       None takes every frame.
+    files: the images to read instead of all that are in the folder `path`.
+    unreadable: gets a sentence for each image of several that cannot be read; with
+      None the first such image ends the reading.
 
   Yields:
     Frames in order.
@@ -58,10 +67,15 @@ def read_frames(path: str, fps: float | None = 10.0) -> Iterator[Frame]:
   """
   if fps is not None and not fps > 0:
     raise ValueError(f"fps must be positive, not {fps}")
-  if not os.path.exists(path):
+  if files:
+    yield from _image_frames(files, fps or 10.0, unreadable)
+  elif not os.path.exists(path):
     raise UserError(f"There is no file or folder {path}; check the path.")
-  if os.path.isdir(path):
-    yield from _folder_frames(path, fps or 10.0)
+  elif os.path.isdir(path):
+    paths = list_images(path)
+    if not paths:
+      raise UserError(f"The folder {path} has no images in it; give one that has.")
+    yield from _image_frames(paths, fps or 10.0, unreadable)
   elif path.lower().endswith(IMAGE_EXTENSIONS):
     yield Frame(0.0, read_image(path))
   else:
@@ -80,8 +94,15 @@ def read_image(path: str) -> np.ndarray:
   return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def _require_file(path: str) -> None:
+  """Raises UserError for a pipe or a device, which could be waited for for ever."""
+  if os.path.exists(path) and not os.path.isfile(path):
+    raise UserError(f"{path} is not a file; give one that can be read twice.")
+
+
 def _file_bytes(path: str) -> np.ndarray:
   """The bytes of a file, [size] uint8; at least one, so that OpenCV accepts them."""
+  _require_file(path)
   try:
     with open(path, "rb") as file:
       return np.frombuffer(file.read() or b"\0", np.uint8)
@@ -89,25 +110,35 @@ def _file_bytes(path: str) -> np.ndarray:
     raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
+def natural_order(name: str) -> list:
+  """A key to sort by: 2 before 10."""
+  # [0-9], not \d: str.isdigit and int() do not agree on the digits of other scripts.
+  pieces = re.split(r"([0-9]+)", name.lower())
+  return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)]
+
+
 def list_images(folder: str) -> list[str]:
   """Paths of the images directly in a folder, in natural order."""
-
-  def natural(name: str) -> list:
-    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name.lower())]
-
   names = [n for n in os.listdir(folder) if n.lower().endswith(IMAGE_EXTENSIONS)]
-  return [os.path.join(folder, name) for name in sorted(names, key=natural)]
+  return [os.path.join(folder, name) for name in sorted(names, key=natural_order)]
 
 
-def _folder_frames(folder: str, fps: float) -> Iterator[Frame]:
-  paths = list_images(folder)
-  if not paths:
-    raise UserError(f"The folder {folder} has no images in it; give one that has.")
+def _image_frames(
+  paths: Sequence[str], fps: float, unreadable: list[str] | None
+) -> Iterator[Frame]:
   for i, path in enumerate(paths):
-    yield Frame(i / fps, read_image(path))
+    try:
+      image = read_image(path)
+    except UserError as error:
+      if unreadable is None or len(paths) == 1:
+        raise
+      unreadable.append(str(error))
+      continue
+    yield Frame(i / fps, image, i)
 
 
 def _video_frames(path: str, fps: float | None) -> Iterator[Frame]:
+  _require_file(path)
   try:
     with open(path, "rb") as file:
       empty = not file.read(1)
@@ -146,7 +177,7 @@ def _sampled(
     if fps is not None:
       next_slot = int((time + 1e-3) * fps) + 1
     count += 1
-    yield Frame(time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    yield Frame(time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), index)
   if not count:
     raise UserError(
       f"{path} is not a readable video (not one frame can be decoded); give a video "

@@ -43,6 +43,13 @@ def write_text(path: str, text: str) -> None:
       file.write(text)
 
 
+def write_bytes(path: str, data: bytes) -> None:
+  """Writes a binary file."""
+  with replacing(path) as temporary:
+    with open(temporary, "wb") as file:
+      file.write(data)
+
+
 def write_json(path: str, value: Any) -> None:
   """Writes JSON for people and programs: indented, no NaN."""
   write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

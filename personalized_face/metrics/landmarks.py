@@ -9,6 +9,12 @@ import numpy as np
 from personalized_face.core import shapes
 from personalized_face.core.types import Tensor
 
+# What `normalised_errors` may divide by.
+NORMALISERS = (
+  "outer_eye_corners",  # distance of 36 and 45: 300-W and the 300VW challenge
+  "box_geometric_mean",  # sqrt(w h): AFLW2000-3D
+  "box_diagonal",  # sqrt(w^2 + h^2)
+)
 _INNER_LIPS = (62, 66)  # middle of the upper and of the lower lip's inner rim
 _OUTER_EYE_CORNERS = (36, 45)
 # Per eye: its two corners, then the two pairs of upper and lower lid.
@@ -40,6 +46,37 @@ def nme_percent(predicted: Tensor, reference: Tensor) -> np.ndarray:
   if not np.all(size > 0):
     raise ValueError("the reference landmarks of an image span no area")
   return 100 * _distance(predicted, reference).mean(axis=-1) / size
+
+
+def normalised_errors(
+  predicted: Tensor, reference: Tensor, normaliser: str
+) -> np.ndarray:
+  """Mean distance of 68 points over a size of the face, per image (not percent).
+
+  Args:
+    predicted: [..., 68, 2] pixels.
+    reference: [..., 68, 2] pixels.
+    normaliser: one of NORMALISERS, taken from the reference.
+
+  Returns:
+    [...]
+
+  Raises:
+    ValueError: an unknown normaliser, or one that is 0 for an image.
+  """
+  predicted, reference = _ibug(predicted), _ibug(reference)
+  box = np.ptp(reference, axis=-2)
+  if normaliser == "outer_eye_corners":
+    size = _gap(reference, _OUTER_EYE_CORNERS)
+  elif normaliser == "box_geometric_mean":
+    size = np.sqrt(box[..., 0] * box[..., 1])
+  elif normaliser == "box_diagonal":
+    size = np.hypot(box[..., 0], box[..., 1])
+  else:
+    raise ValueError(f"normaliser is one of {NORMALISERS}, not {normaliser!r}")
+  if not np.all(size > 0):
+    raise ValueError(f"the {normaliser} of an image is 0")
+  return _distance(predicted, reference).mean(axis=-1) / size
 
 
 def cumulative_errors(errors: Tensor, thresholds: Tensor) -> np.ndarray:

@@ -154,6 +154,7 @@ def _read(
 def _joined(clips: list[ClipFrames]) -> ClipFrames:
   """Photos as the frames of one clip, a second apart."""
   arrays = ("indices", "landmarks", "boxes", "squares")
+  arrays += ("source_frames", "confidence", "sharpness")
   values = {name: np.concatenate([getattr(c, name) for c in clips]) for name in arrays}
   files = {n: [f for c in clips for f in getattr(c, n)] for n in ("images", "parsing")}
   times = np.arange(len(clips), dtype=np.float32)

@@ -41,7 +41,8 @@ class PersonalizedFace(keras.Model):
     template: the FaceTemplate everything is expressed in.
     camera: the Camera of the crops.
     model_net, track_net: the two networks; None where only `reconstruct` is needed.
-    mean_albedo: [U, U, 3] variable R_0^t of Eq. 2, starting at the template's R_0.
+    mean_albedo: [U, U, 3] variable R_0^t of Eq. 2, starting at the template's R_0; in
+      units of `mean_albedo_scale` of linear RGB.
     face_model, renderer: Eq. 1 and 2; mesh to picture. No variables.
   """
 
@@ -56,6 +57,7 @@ class PersonalizedFace(keras.Model):
     rasterizer: str = "auto",
     jit_compile_renderer: bool = False,
     albedo_scale: float = 0.1,
+    mean_albedo_scale: float = 1.0,
   ):
     super().__init__(name="personalized_face")
     for value in (shape_corrections, albedo_corrections):
@@ -67,13 +69,14 @@ class PersonalizedFace(keras.Model):
     self.track_net = track_net
     self.shape_corrections = shape_corrections
     self._albedo_scale = albedo_scale
+    self._mean_albedo_scale = mean_albedo_scale
     self.albedo_corrections = albedo_corrections
     self.mean_albedo = self.add_weight(
       name="mean_albedo",
       shape=template.mean_albedo.shape,
       initializer=keras.initializers.Constant(0.0),
     )
-    self.mean_albedo.assign(template.mean_albedo)
+    self.mean_albedo.assign(template.mean_albedo / mean_albedo_scale)
     self.face_model = FaceModel(template)
     self.renderer = RendererLayer(
       triangles=template.triangles,
@@ -101,7 +104,8 @@ class PersonalizedFace(keras.Model):
     if self.is_prior:
       return self.face_model.template_person(tf.shape(images)[0])
     raw = self.model_net(images, training=training)
-    person = person_from_raw(raw, self.mean_albedo, albedo_scale=self._albedo_scale)
+    mean_albedo = self._mean_albedo_scale * self.mean_albedo
+    person = person_from_raw(raw, mean_albedo, albedo_scale=self._albedo_scale)
     # The switched-off corrections of an ablation are exact zeros.
     return person._replace(
       neutral_correction=_keep(person.neutral_correction, self.shape_corrections, 1),
@@ -237,6 +241,7 @@ def build_system(
   rasterizer: str = "auto",
   jit_compile_renderer: bool = False,
   albedo_scale: float = 0.1,
+  mean_albedo_scale: float = 1.0,
 ) -> PersonalizedFace:
   """Builds the system and all its variables.
 
@@ -251,6 +256,8 @@ def build_system(
     rasterizer: backend, see rendering/rasterize.py.
     jit_compile_renderer: see RendererLayer; exports never contain it.
     albedo_scale: linear RGB per raw unit of ModelNet's albedo heads.
+    mean_albedo_scale: linear RGB per unit of the variable R_0^t. Adam moves a texel by
+      about the learning rate times this in a step.
 
   Raises:
     UserError: networks so narrow that TensorFlow crashes on them.
@@ -272,6 +279,7 @@ def build_system(
     rasterizer=rasterizer,
     jit_compile_renderer=jit_compile_renderer,
     albedo_scale=albedo_scale,
+    mean_albedo_scale=mean_albedo_scale,
   )
   blank = tf.zeros([1, 1, image_size, image_size, 3])
   system.model_net(blank)

@@ -134,8 +134,8 @@ def face_links(
   """
   right = covered[:, 1:] & covered[:, :-1]
   down = covered[1:] & covered[:-1]
-  holes = topology.boundary_loops(triangles)[1:]
-  for loop in holes:
+  # Also across the outline, or outlines where the layout has several islands.
+  for loop in topology.boundary_loops(triangles):
     line = np.asarray(uv)[np.append(loop, loop[0])]
     cut_right, cut_down = crossings(line, len(covered))
     right &= ~cut_right

@@ -16,7 +16,8 @@ import numpy as np
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, NUM_PARSING_CLASSES
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+UNIT = "decimetre"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +38,11 @@ class FaceTemplate:
     attention_masks: [U, U, K] float32 in [0, 1], A_i.
     mean_albedo: [U, U, 3] float32 linear RGB, R_0.
     parsing_map: [U, U, P] float32, rows sum to 1, T.
-    landmark_vertices: [L] int32, iBUG order.
+    landmark_vertices: [L] int32, iBUG order, where the detector of the training data
+      puts its points; what the losses and their metrics use.
     mirror_vertices: [V] int32, index of each vertex's left-right mirror image.
+    anatomical_landmarks: [L] int32, iBUG order, where a person would put them; what
+      benchmarks with annotated points use. Not given: the same as landmark_vertices.
   """
 
   name: str
@@ -55,8 +59,12 @@ class FaceTemplate:
   parsing_map: np.ndarray
   landmark_vertices: np.ndarray
   mirror_vertices: np.ndarray
+  anatomical_landmarks: np.ndarray | None = None
 
   def __post_init__(self):
+    if self.anatomical_landmarks is None:
+      # The dataclass is frozen for its users, not for its own construction.
+      object.__setattr__(self, "anatomical_landmarks", self.landmark_vertices)
     problem = _first_problem(self)
     if problem:
       raise ValueError(f"template {self.name!r}: {problem}")
@@ -96,7 +104,7 @@ class FaceTemplate:
     np.savez_compressed(
       temporary,
       format_version=np.array(FORMAT_VERSION),
-      unit=np.array("decimetre"),
+      unit=np.array(UNIT),
       blendshape_names=np.array(self.blendshape_names),
       hash=np.array(self.hash),
       **texts,
@@ -111,35 +119,36 @@ class FaceTemplate:
     Raises:
       UserError: no file there, not a template, another version, or damaged.
     """
-    remedy = "build one with `pface_build_template`"
     if not os.path.isfile(path):
-      raise UserError(f"There is no template file {path}; {remedy}.")
+      raise UserError(f"There is no template file {path}; {_REMEDY}.")
     try:
       with np.load(path, allow_pickle=False) as file:
         data = {key: file[key] for key in file.files}
       version = int(data.pop("format_version"))
-      stored_hash = str(data.pop("hash"))
-      del data["unit"]
+      _require(
+        path,
+        version == FORMAT_VERSION,
+        f"has template format {version}, this program reads {FORMAT_VERSION}",
+      )
+      stored_hash, unit = str(data.pop("hash")), str(data.pop("unit"))
+      _require(path, unit == UNIT, f"is in the unit {unit!r}, not in {UNIT}s")
       for field in _TEXT_FIELDS:
         data[field] = str(data[field])
       data["blendshape_names"] = tuple(str(n) for n in data["blendshape_names"])
       template = cls(**data)
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
       raise UserError(
-        f"{path} is not a readable template ({error}); {remedy}."
+        f"{path} is not a readable template ({error}); {_REMEDY}."
       ) from error
-    if version != FORMAT_VERSION:
-      raise UserError(
-        f"{path} has template format {version}, this program reads "
-        f"{FORMAT_VERSION}; {remedy}."
-      )
-    if template.hash != stored_hash:
-      raise UserError(
-        f"{path} is damaged: its contents do not match its hash; {remedy}."
-      )
+    _require(
+      path,
+      template.hash == stored_hash,
+      "is damaged: its contents do not match its hash",
+    )
     return template
 
 
+_REMEDY = "build one with `pface_build_template`"
 _TEXT_FIELDS = ("name", "source", "licence")
 _ARRAY_FIELDS = (
   "vertices",
@@ -152,7 +161,14 @@ _ARRAY_FIELDS = (
   "parsing_map",
   "landmark_vertices",
   "mirror_vertices",
+  "anatomical_landmarks",
 )
+
+
+def _require(path: str, condition: bool, problem: str) -> None:
+  """Raises the sentence that says what is wrong with a template file."""
+  if not condition:
+    raise UserError(f"{path} {problem}; {_REMEDY}.")
 
 
 def _first_problem(template: FaceTemplate) -> str | None:
@@ -171,6 +187,7 @@ def _first_problem(template: FaceTemplate) -> str | None:
     "parsing_map": ((side, side, NUM_PARSING_CLASSES), np.float32),
     "landmark_vertices": ((NUM_LANDMARKS,), np.int32),
     "mirror_vertices": ((count,), np.int32),
+    "anatomical_landmarks": ((NUM_LANDMARKS,), np.int32),
   }
   for field, (shape, dtype) in want.items():
     array = getattr(template, field)

@@ -88,7 +88,7 @@ def train(
       summaries,
       (log_every, pictures_every, checkpoint_every),
     )
-    if recalibration_batches:
+    if recalibration_batches and stage.batch_statistics:
       batch_norm.recalibrate(
         system,
         dataset.take(recalibration_batches),

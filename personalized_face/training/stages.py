@@ -26,6 +26,9 @@ class Stage:
     learning_rate: Adam's, at the start.
     train_track_net, train_model_net, train_mean_albedo: what learns. The others are
       held still bit for bit, batch-norm statistics included.
+    batch_statistics: True normalises by each batch, as usual. False holds the
+      statistics still while the weights go on learning: what is trained is then what
+      will be used, without the noise of a batch of a few frames.
     corrections: False shows the template in place of ModelNet's corrections.
     final_learning_rate: at the last step, by a cosine; None keeps it constant.
     gradient_clip_norm: global norm the gradient is cut to; None leaves it.
@@ -37,6 +40,7 @@ class Stage:
   train_track_net: bool
   train_model_net: bool
   train_mean_albedo: bool
+  batch_statistics: bool = True
   corrections: bool = True
   final_learning_rate: float | None = None
   gradient_clip_norm: float | None = None

@@ -88,9 +88,10 @@ class Trainer:
 
   def forward(self, images: Tensor, training: bool = False) -> Outputs:
     """The system as this stage runs it, [B, N, H, W, 3] to Outputs."""
+    live = training and self.stage.batch_statistics
     return self.system(
       images,
-      train_track_net=training and self.stage.train_track_net,
-      train_model_net=training and self.stage.train_model_net,
+      train_track_net=live and self.stage.train_track_net,
+      train_model_net=live and self.stage.train_model_net,
       corrections=self.stage.corrections,
     )

@@ -29,11 +29,11 @@ class BrightBoxDetector:
     return np.concatenate([points, np.zeros([478, 1])], -1).astype(np.float32)
 
 
-def _frame(*boxes, size=(120, 160)):
+def _frame(*boxes, size=(120, 160), time=0.0):
   image = np.zeros([*size, 3], np.uint8)
   for x0, y0, x1, y1 in boxes:
     image[y0:y1, x0:x1] = 255
-  return Frame(0.0, image)
+  return Frame(time, image)
 
 
 def test_tracking_looks_at_the_previous_box_only():
@@ -41,7 +41,7 @@ def test_tracking_looks_at_the_previous_box_only():
   face, elsewhere = (40, 30, 60, 50), (130, 90, 158, 118)
   detector = BrightBoxDetector()
   frames = [_frame(face), _frame((43, 30, 63, 50), elsewhere)]
-  found = [points for _, points in track_faces(frames, detector, box_margin=0.5)]
+  found = [tracked.points for tracked in track_faces(frames, detector, box_margin=0.5)]
   np.testing.assert_allclose(landmark_box(found[0]), face)
   # The second bright box is outside of what the detector saw.
   np.testing.assert_allclose(landmark_box(found[1]), (43, 30, 63, 50))
@@ -52,22 +52,39 @@ def test_tracking_recovers_after_a_loss():
   detector = BrightBoxDetector()
   frames = [
     _frame((10, 10, 30, 30)),
-    _frame(),
-    _frame((130, 90, 150, 110)),
-    _frame((131, 90, 151, 110)),
+    _frame(time=0.1),
+    # Six sides away: three seconds are time enough.
+    _frame((130, 90, 150, 110), time=3.1),
+    _frame((131, 90, 151, 110), time=3.2),
   ]
-  found = [points for _, points in track_faces(frames, detector)]
+  found = [tracked.points for tracked in track_faces(frames, detector)]
   assert found[1] is None
   np.testing.assert_allclose(landmark_box(found[2]), (130, 90, 150, 110))
   whole, part = (120, 160), (40, 40)
   assert detector.shapes == [whole, part, whole, whole, part]
 
 
+def test_of_two_faces_the_tracked_one_stays():
+  """While it is hidden, the other one is a stranger; then it is followed again."""
+  mine, other = (10, 10, 30, 30), (130, 90, 150, 110)
+  frames = [
+    _frame(mine),
+    _frame(other, time=0.1),
+    _frame(other, time=0.2),
+    _frame((14, 10, 34, 30), time=0.3),
+    _frame((16, 10, 36, 30), other, time=0.4),
+  ]
+  found = list(track_faces(frames, BrightBoxDetector()))
+  assert [t.stranger for t in found] == [False, True, True, False, False]
+  assert [t.points is None for t in found] == [False, True, True, False, False]
+  np.testing.assert_allclose(landmark_box(found[4].points), (16, 10, 36, 30))
+
+
 def test_a_jump_in_size_is_another_face():
   """The box's face vanished and a bigger one is in its place: look at the picture."""
   detector = BrightBoxDetector()
   frames = [_frame((40, 40, 60, 60)), _frame((30, 30, 70, 70))]
-  found = [points for _, points in track_faces(frames, detector)]
+  found = [tracked.points for tracked in track_faces(frames, detector)]
   np.testing.assert_allclose(landmark_box(found[1]), (30, 30, 70, 70))
   assert detector.shapes[-1] == (120, 160)
 
@@ -77,7 +94,7 @@ def test_a_mesh_outside_the_picture_is_none():
     def detect(self, image):
       return np.full([478, 3], -50.0, np.float32)
 
-  assert [p for _, p in track_faces([_frame()], Wild())] == [None]
+  assert [t.points for t in track_faces([_frame()], Wild())] == [None]
 
 
 @pytest.mark.parametrize("box", [(-10, -5, 20, 30), (140, 100, 175, 130)])
@@ -139,5 +156,18 @@ def test_mediapipe_finds_a_small_face(mediapipe, shared_data):
 
 def test_mediapipe_tracks_every_frame_of_a_clip(mediapipe, shared_data):
   clip = str(shared_data / "videos" / "dev" / "smirk_dafoe.mp4")
-  found = [points for _, points in track_faces(read_frames(clip), mediapipe)]
+  found = [tracked.points for tracked in track_faces(read_frames(clip), mediapipe)]
   assert len(found) == 33 and all(points is not None for points in found)
+
+
+def test_mediapipe_is_less_sure_of_a_covered_face(mediapipe, shared_data):
+  """The confidence that the occlusion gate goes by, and the count of faces."""
+  photo = read_image(str(shared_data / "aflw2000" / "dev" / "image00050.jpg"))
+  clear = mediapipe.look(photo)
+  covered = photo.copy()
+  covered[:, photo.shape[1] // 2 :] = 128
+  half = mediapipe.look(covered)
+  assert clear.confidence > 0.8 and clear.faces == 1
+  # The same model on a picture with half of the face gone.
+  assert half is None or half.confidence < clear.confidence - 0.1
+  assert mediapipe.look(np.concatenate([photo, photo], axis=1)).faces == 2

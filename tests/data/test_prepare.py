@@ -12,14 +12,17 @@ from test_detector import BrightBoxDetector
 
 from personalized_face.core.errors import UserError
 from personalized_face.data import records
-from personalized_face.data.clip import Preparation, read_clip
+from personalized_face.data.clip import Preparation, label_clip
 from personalized_face.data.corpora import ClipSource, find_clips
 from personalized_face.data.dataset import make_dataset
+from personalized_face.data.gates import GATES
+from personalized_face.data.labelling import Labeller
 from personalized_face.data.prepare import prepare
+from personalized_face.data.spool import Spool
 from personalized_face.data.thinning import Thinning
 from personalized_face.data.video import write_video
 
-SMALL = Preparation(size=32, min_face_pixels=16.0)
+SMALL = Preparation(size=32, min_face_pixels=16.0, min_sharpness=0.0)
 ALL = Thinning(probability=0.0)
 
 
@@ -48,8 +51,8 @@ def _manifest(folder):
 def test_one_video(tmp_path):
   info = _prepare([toy_video(tmp_path / "ann.mp4")], tmp_path / "out")
   assert info["gates"] == {
-    **{"read": 20, "no_face": 0, "too_small": 0},
-    **{"thinned": 0, "train": 18, "test": 2},
+    **{"read": 20, "train": 18, "test": 2},
+    **dict.fromkeys(GATES, 0),
   }
   assert info["split_by"] == "frames"
   assert sorted(os.listdir(tmp_path / "out")) == [
@@ -57,9 +60,13 @@ def test_one_video(tmp_path):
     "faces-test.tfrecord-00000-of-00001",
     "faces-train.tfrecord-00000-of-00001",
     "features.json",
+    "index.csv",
     "manifest.csv",
   ]
-  assert json.load(open(tmp_path / "out" / "dataset_info.json")) == info
+  del info["run"]
+  assert json.load(open(tmp_path / "out" / "dataset_info.json")) == json.loads(
+    json.dumps(info)
+  )
   train, test = (
     next(iter(records.read_clips(str(tmp_path / "out"), split)))
     for split in records.SPLITS
@@ -100,15 +107,20 @@ def test_a_lost_face_is_framed_anew(tmp_path):
       image[30:70, left : left + 40] = 255
     cv2.imwrite(str(folder / f"{i}.png"), image)
   source = ClipSource(str(folder), "ann", "ann")
-  clip, counts = read_clip(source, SMALL, BrightBoxDetector())
-  assert counts == {"read": 3, "no_face": 1, "too_small": 0}
+  labeller = Labeller(detector=BrightBoxDetector())
+  with Spool(str(tmp_path / "spool")) as spool:
+    labels = label_clip(source, SMALL, labeller, spool)
+    squares = spool.take(np.arange(2), labels.clip).squares
+  assert +labels.counts == {"read": 3, "no_face": 1}
   # The same face 6 pixels further on, float32.
-  np.testing.assert_allclose(np.diff(clip.squares, axis=0), [[6, 0, 0]], atol=1e-4)
+  np.testing.assert_allclose(np.diff(squares, axis=0), [[6, 0, 0]], atol=1e-4)
 
 
 def test_settings_and_gates(tmp_path):
   small = toy_video(tmp_path / "small.mp4", face=12)
-  with pytest.raises(UserError, match=r"small.mp4 has too few usable frames \(0\)"):
+  with pytest.raises(
+    UserError, match=r"small.mp4 has too few usable frames \(0; .*20 too_small"
+  ):
     _prepare([small], tmp_path / "out")
   ann = toy_video(tmp_path / "ann.mp4", count=40)
   info = _prepare(
@@ -158,6 +170,7 @@ def test_every_bad_input_has_its_row(tmp_path):
   (videos / "notes.txt").write_text("not a clip")
   info = _prepare([str(videos)], tmp_path / "out")
   rows = _manifest(tmp_path / "out")
+  assert rows.pop("")["status"] == "ignored"  # notes.txt
   assert {clip: row["status"] for clip, row in rows.items()} == {
     "cut": "unreadable",
     "empty": "unreadable",
@@ -215,30 +228,20 @@ def test_output_in_the_way(tmp_path):
     _prepare([video], tmp_path / "thesis", overwrite=True)
   assert os.listdir(tmp_path / "thesis") == ["chapter1.tex"]
   _prepare([video], tmp_path / "out")
-  with pytest.raises(UserError, match="--overwrite"):
-    _prepare([video], tmp_path / "out")
-  _prepare([video], tmp_path / "out", overwrite=True, name="again")
+  _prepare([video], tmp_path / "out", name="again")
   assert list((tmp_path / "out").glob("again-train*"))
   assert not list((tmp_path / "out").glob("faces-train*"))
+  other = dataclasses.replace(SMALL, fps=5.0)
+  with pytest.raises(UserError, match="other settings in .* --overwrite"):
+    _prepare([video], tmp_path / "out", preparation=other)
+  bob = toy_video(tmp_path / "bob.mp4")
+  with pytest.raises(UserError, match="not given now, such as ann"):
+    _prepare([bob], tmp_path / "out")
+  assert _manifest(tmp_path / "out").keys() == {"ann"}
+  _prepare([bob], tmp_path / "out", overwrite=True, preparation=other)
+  assert _manifest(tmp_path / "out").keys() == {"bob"}
   (tmp_path / "out2").mkdir()  # an empty folder is fine
   _prepare([video], tmp_path / "out2")
-
-
-def test_interruption_leaves_nothing(tmp_path):
-  class Interrupts(BrightBoxDetector):
-    def detect(self, image):
-      if len(self.shapes) == 5:
-        raise KeyboardInterrupt
-      return super().detect(image)
-
-  with pytest.raises(KeyboardInterrupt):
-    prepare(
-      [toy_video(tmp_path / "ann.mp4")],
-      str(tmp_path / "out"),
-      preparation=SMALL,
-      detector=Interrupts(),
-    )
-  assert os.listdir(tmp_path) == ["ann.mp4"]
 
 
 def test_folder_per_person_holds_out_persons(tmp_path):
@@ -262,13 +265,16 @@ def test_find_clips_layouts(tmp_path):
   for name in ("dev/mp4/id1/yt/00001.mp4", "test/mp4/id2/yu/00007.mp4", "dev/x.mp4"):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b"")
-  clips = find_clips([str(tmp_path)], "voxceleb2")
+  clips, skipped = find_clips([str(tmp_path)], "voxceleb2")
+  assert [os.path.basename(s.path) for s in skipped] == ["x.mp4"]
   assert [(c.person, c.clip) for c in clips] == [
     ("id1", "id1/yt/00001"),
     ("id2", "id2/yu/00007"),
   ]
   single = str(tmp_path / "dev" / "x.mp4")
-  assert find_clips([single, single], "voxceleb2") == [ClipSource(single, "x", "x")]
+  assert find_clips([single, single], "voxceleb2").clips == [
+    ClipSource(single, "x", "x")
+  ]
 
 
 def test_find_clips_keeps_equal_names_apart(tmp_path):
@@ -276,7 +282,7 @@ def test_find_clips_keeps_equal_names_apart(tmp_path):
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "clip.mp4").write_bytes(b"")
   paths = [str(tmp_path / folder / "clip.mp4") for folder in ("ann", "bob")]
-  clips = find_clips(paths, "video_per_person")
+  clips = find_clips(paths, "video_per_person").clips
   assert len({c.clip for c in clips}) == len({c.person for c in clips}) == 2
 
 
@@ -287,7 +293,7 @@ def test_a_folder_of_images_is_a_clip(tmp_path):
     image = np.zeros([96, 96, 3], np.uint8)
     image[20:70, 20 + i : 70 + i] = 255
     cv2.imwrite(str(folder / f"{i}.png"), image)
-  assert find_clips([str(folder)], "video_per_person") == [
+  assert find_clips([str(folder)], "video_per_person").clips == [
     ClipSource(str(folder), "ann", "ann")
   ]
   assert _prepare([str(folder)], tmp_path / "out")["gates"]["train"] == 6

@@ -42,9 +42,11 @@ def test_write_motion_csv_names_every_number(tmp_path):
     "light_8_b": tracking.light[:, 8, 2],
     "box_left_px": motion.boxes[:, 0],
     "box_bottom_px": motion.boxes[:, 3],
+    "fps": [30.0] * 3,
+    "frame_width_px": [640] * 3,
   }
   for name, values in expected.items():
-    # 7 significant digits are written.
+    # 9 significant digits are written.
     np.testing.assert_allclose([float(r[name]) for r in rows], values, rtol=1e-6)
   assert os.listdir(tmp_path) == ["motion.csv"]
 

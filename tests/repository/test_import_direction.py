@@ -23,6 +23,7 @@ LEVELS = (
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Exceptions, to a part of the same level.
 SIDEWAYS = {
+  "evaluation": {"export"},  # how files and meshes are written
   "training": {"inference"},  # TensorBoard shows the pictures of a contact sheet
 }
 CORE_ONLY = {"networks", "rendering", "metrics"}

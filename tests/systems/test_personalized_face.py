@@ -91,6 +91,24 @@ def test_mean_albedo_starts_at_the_templates():
   np.testing.assert_array_equal(_system().mean_albedo, toy_template().mean_albedo)
 
 
+def test_the_unit_of_the_mean_albedo_changes_how_fast_it_learns_not_what_it_is():
+  plain, fast = _system(), _system(mean_albedo_scale=10.0)
+  images = _images()
+  np.testing.assert_allclose(
+    fast.model_face(images).static_albedo,
+    plain.model_face(images).static_albedo,
+    atol=1e-6,  # float32
+  )
+
+  def gradient(system):
+    with tf.GradientTape() as tape:
+      loss = tf.reduce_sum(system.model_face(images).static_albedo)
+    return tape.gradient(loss, system.mean_albedo.value)
+
+  # In units ten times as large a step of the same length goes ten times as far.
+  np.testing.assert_allclose(gradient(fast), 10 * gradient(plain), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
   "shape, albedo, expected",
   [

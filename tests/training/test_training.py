@@ -177,6 +177,22 @@ def test_warm_up_leaves_model_net_alone(tmp_path, records_dir):
   assert not _equal(tracker, _values(system.track_net.trainable_variables))
 
 
+def test_stage_without_batch_statistics_learns_and_holds_them_still(
+  tmp_path, records_dir
+):
+  configure(tmp_path, "train.recalibration_batches = 2", "train.stages = ('stage1',)")
+  system = toy_system()
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  with gin.unlock_config():
+    gin.bind_parameter("stage1/Stage.batch_statistics", False)
+  before = {v.path: np.array(v) for v in system.variables}
+  train(system, records_dir, str(tmp_path / "run"))
+  changed = {v.path for v in system.variables if not np.array_equal(before[v.path], v)}
+  statistics = {path for path in before if "moving_" in path}
+  assert statistics and not changed & statistics
+  assert changed >= {v.path for v in system.track_net.trainable_variables}
+
+
 def test_recalibration_averages_batch_statistics(tmp_path, records_dir):
   configure(tmp_path)
   system = toy_system()

@@ -1,0 +1,242 @@
+"""From polygons with texture coordinates to triangles with one UV a vertex.
+
+A template has one texture coordinate a vertex: vertices on a UV seam are split, UV
+tiles are packed side by side, and slits (eyes, mouth) are spread open in the layout, so
+that what lies on either side of them shares no texel.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from personalized_face.authoring.obj_files import ObjMesh
+from personalized_face.core.errors import UserError
+
+# Texels of the square left free around the layout, and between tiles.
+MARGIN_TEXELS = 2.5
+# Opening of a slit between its rims at the middle, texels.
+SLIT_TEXELS = 6.0
+
+
+class Charts(NamedTuple):
+  """A triangle mesh with one texture coordinate a vertex."""
+
+  vertices: np.ndarray  # [V, 3] as in the source
+  triangles: np.ndarray  # [T, 3] int32
+  uv: np.ndarray  # [V, 2] as in the source, not packed
+  source: np.ndarray  # [V] int, the source's vertex of each
+
+
+def unweld(mesh: ObjMesh) -> Charts:
+  """Triangulates, and splits vertices that have several texture coordinates.
+
+  Vertices keep their order; the copies of one follow each other. A vertex in no polygon
+  is left out.
+
+  Raises:
+    UserError: a corner without texture coordinate.
+  """
+  if (mesh.corner_uv < 0).any():
+    raise UserError(
+      "The neutral mesh has polygons without texture coordinates; give it a UV layout."
+    )
+  pairs = np.stack([mesh.corners, mesh.corner_uv], -1)
+  # Equal coordinates under two numbers are one vertex.
+  _, same = np.unique(mesh.uv.round(7), axis=0, return_inverse=True)
+  pairs[:, 1] = same.reshape(-1)[pairs[:, 1]]
+  unique, first, inverse = np.unique(
+    pairs, axis=0, return_index=True, return_inverse=True
+  )
+  vertices = mesh.vertices[unique[:, 0]]
+  uv = mesh.uv[mesh.corner_uv[first]]
+  triangles = _triangulate(inverse.reshape(-1), mesh.starts, vertices, uv)
+  return Charts(vertices, triangles, uv, unique[:, 0])
+
+
+def _triangulate(corners, starts, vertices, uv) -> np.ndarray:
+  """Fans; a quad is cut along its shorter diagonal if that leaves no fold in UV."""
+  sizes = np.diff(starts)
+  fans = []
+  for size in np.unique(sizes):
+    polygon = corners[starts[:-1][sizes == size][:, None] + np.arange(size)]  # [F, S]
+    if size == 4:
+      polygon = _turn_quads(polygon, vertices, uv)
+    fan = [polygon[:, [0, i, i + 1]] for i in range(1, size - 1)]
+    order = np.flatnonzero(sizes == size)
+    fans.append((np.repeat(order, size - 2), np.stack(fan, 1).reshape(-1, 3)))
+  order = np.concatenate([o for o, _ in fans])
+  triangles = np.concatenate([t for _, t in fans])
+  return triangles[np.argsort(order, kind="stable")].astype(np.int32)
+
+
+def _turn_quads(quads, vertices, uv) -> np.ndarray:
+  """Turns quads so that the fan's diagonal, 0-2, is the better one."""
+  length = [
+    np.linalg.norm(vertices[quads[:, i]] - vertices[quads[:, i + 2]], axis=-1)
+    for i in (0, 1)
+  ]
+  folded = []
+  for turn in (0, 1):
+    q = np.roll(quads, -turn, axis=1)
+    first, second = (signed_areas(uv, q[:, c]) for c in ([0, 1, 2], [0, 2, 3]))
+    folded.append(first * second <= 0)
+  turned = (length[1] < length[0]) & ~folded[1] | folded[0] & ~folded[1]
+  return np.where(turned[:, None], np.roll(quads, -1, axis=1), quads)
+
+
+def signed_areas(uv: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+  """[T] signed area of each triangle in UV; positive is counter-clockwise, v up."""
+  a, b, c = (uv[triangles[:, i]] for i in range(3))
+  ab, ac = b - a, c - a
+  return (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]) / 2
+
+
+def pack(charts: Charts, size: int) -> np.ndarray:
+  """Lays the UV tiles into one square without overlap.
+
+  One tile fills the square. Of several, each gets a column whose width is in proportion
+  to the square root of its surface area, and keeps what it looked like inside.
+
+  Args:
+    charts: with texture coordinates as in the source; the integer part is the tile.
+    size: U, texels.
+
+  Returns:
+    [V, 2] in [0, 1], (0, 0) at the top left.
+
+  Raises:
+    UserError: an island of the layout lies over two tiles.
+  """
+  tile_of, units = tile_places(charts)
+  tiles = np.unique(tile_of)
+  corners = charts.vertices[charts.triangles]
+  sides = corners[:, 1:] - corners[:, :1]
+  area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=-1) / 2
+  owner = tile_of[charts.triangles[:, 0]]
+  share = np.sqrt([area[owner == tile].sum() for tile in tiles])
+  margin = MARGIN_TEXELS / size
+  free = 1 - margin * (len(tiles) + 1)
+  widths = share / share.sum() * free
+  packed = np.empty_like(charts.uv)
+  left = margin
+  for tile, width in zip(tiles, widths, strict=True):
+    inside = tile_of == tile
+    packed[inside, 0] = left + width * units[inside, 0]
+    packed[inside, 1] = margin + (1 - 2 * margin) * (1 - units[inside, 1])
+    left += width + margin
+  return packed
+
+
+def tile_places(charts: Charts) -> tuple[np.ndarray, np.ndarray]:
+  """Each vertex's tile, [V] int, and its place in what the tile holds, [V, 2] in
+  [0, 1], v up.
+
+  Raises:
+    UserError: an island of the layout lies over two tiles.
+  """
+  tile_of = _tiles(charts)
+  units = np.empty_like(charts.uv)
+  for tile in np.unique(tile_of):
+    inside = tile_of == tile
+    low, high = charts.uv[inside].min(0), charts.uv[inside].max(0)
+    units[inside] = (charts.uv[inside] - low) / np.maximum(high - low, 1e-12)
+  return tile_of, units
+
+
+def _tiles(charts: Charts) -> np.ndarray:
+  """[V] number of the tile of each vertex: of its whole island's middle."""
+  count = len(charts.uv)
+  rows = charts.triangles[:, [0, 1, 2]].ravel()
+  columns = charts.triangles[:, [1, 2, 0]].ravel()
+  graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+  islands, island_of = connected_components(graph, directed=False)
+  tile_of = np.empty(count, int)
+  for island in range(islands):
+    inside = island_of == island
+    low, high = charts.uv[inside].min(0), charts.uv[inside].max(0)
+    column, row = np.floor((low + high) / 2).astype(int)
+    if (low < [column - 1e-6, row - 1e-6]).any() or (
+      high > [column + 1 + 1e-6, row + 1 + 1e-6]
+    ).any():
+      raise UserError(
+        f"An island of the UV layout reaches over the border of tile ({column}, "
+        f"{row}); lay each island into one tile."
+      )
+    tile_of[inside] = 1000 * row + column
+  return tile_of
+
+
+def open_slit(
+  uv: np.ndarray, upper: np.ndarray, lower: np.ndarray, size: int
+) -> np.ndarray:
+  """Spreads a slit open where its rims lie closer than SLIT_TEXELS at the middle.
+
+  Vertices above its middle line move up, those below down, less with the distance: a
+  map that is monotone along each column, so that nothing folds.
+
+  Args:
+    uv: [V, 2], v down.
+    upper, lower: [S] vertices of the two rims, corner to corner, by increasing u.
+    size: U, texels.
+
+  Returns:
+    [V, 2].
+  """
+  low = max(uv[upper, 0].min(), uv[lower, 0].min())
+  high = min(uv[upper, 0].max(), uv[lower, 0].max())
+  across = np.linspace(low, high, 65)
+  top = np.interp(across, *uv[upper][np.argsort(uv[upper, 0])].T)
+  bottom = np.interp(across, *uv[lower][np.argsort(uv[lower, 0])].T)
+  wanted = SLIT_TEXELS / size - (bottom - top)[24:41].mean()
+  if wanted <= 0:
+    return uv
+  middle = np.interp(uv[:, 0], across, (top + bottom) / 2)
+  reach = (uv[:, 0] - (low + high) / 2) / ((high - low) / 2)
+  profile = np.maximum(1 - reach**2, 0) ** 0.75  # smooth at the corners
+  offset = uv[:, 1] - middle
+  side = np.sign(offset)
+  side[upper[1:-1]], side[lower[1:-1]] = -1.0, 1.0
+  # Falls off over twice the opening: the slope stays above 0.78, so columns keep order.
+  falloff = np.exp(-((offset / (2 * wanted)) ** 2))
+  opened = uv.copy()
+  opened[:, 1] += side * wanted / 2 * profile * falloff
+  return opened
+
+
+def unfolded(
+  uv: np.ndarray, triangles: np.ndarray, fixed: np.ndarray, rounds: int = 60
+) -> np.ndarray:
+  """Relaxes the layout where triangles fold over, as next to the corners of a slit.
+
+  The vertices of a folded triangle and their neighbours move to the mean of theirs;
+  repeated until nothing folds.
+
+  Args:
+    uv: [V, 2], v down: triangles that do not fold are clockwise.
+    triangles: [T, 3] int.
+    fixed: vertices that keep their place, such as the borders.
+    rounds: at most.
+
+  Returns:
+    [V, 2]; folds may be left where the source had them.
+  """
+  count = len(uv)
+  rows = triangles[:, [0, 1, 2, 1, 2, 0]].ravel()
+  columns = triangles[:, [1, 2, 0, 0, 1, 2]].ravel()
+  links = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+  links = (links.tocsr() > 0).astype(np.float64)
+  degree = np.maximum(np.asarray(links.sum(1)), 1)
+  free = np.ones(count, bool)
+  free[fixed] = False
+  relaxed = uv.copy()
+  for _ in range(rounds):
+    folded = signed_areas(relaxed, triangles) >= 0
+    if not folded.any():
+      break
+    near = np.zeros(count)
+    near[triangles[folded]] = 1
+    moved = ((links @ near + near) > 0) & free
+    relaxed[moved] = (links @ relaxed / degree)[moved]
+  return relaxed

@@ -1,0 +1,250 @@
+"""The synthetic benchmark: clips of rendered people of whom everything is known.
+
+  <data_dir>/<clip>.mp4 with <clip>_person.npz and <clip>_motion.npz beside it, as
+  `data.synthetic.render_clip` writes them.
+
+Landmarks, the face's shape (the same topology: per vertex), coefficients, head pose,
+light and albedo. A pose is told in the crop's own camera; before the comparison it is
+turned into that of the clip, along the ray through the middle of the crop.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import gin
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from personalized_face.authoring.cache import DEFAULT, load_template
+from personalized_face.core.rotation import euler_from_matrix, rotation_matrix
+from personalized_face.core.types import PersonModel, Tracking
+from personalized_face.data.video import read_frames
+from personalized_face.evaluation import layouts
+from personalized_face.evaluation.benchmark import Row, Sample, mean, values
+from personalized_face.evaluation.predictions import Prediction
+from personalized_face.face_model.face_model import FaceModel
+from personalized_face.face_model.files import Motion, load_motion, load_person
+from personalized_face.metrics.alignment import align
+from personalized_face.metrics.appearance import albedo_error_255, light_error_percent
+from personalized_face.metrics.landmarks import nme_percent
+from personalized_face.metrics.motion import expression_mae, rotation_error_degrees
+from personalized_face.metrics.surface_distance import vertex_rmse
+from personalized_face.rendering.camera import Camera, project
+from personalized_face.template.attention import bake_to_uv
+
+_LAYOUT = "<clip>.mp4 with <clip>_person.npz and <clip>_motion.npz"
+# Of a crop, whatever its size in pixels: focal length over side (Deng et al. 2019).
+FOCAL_PER_SIDE = 1015.0 / 224.0
+MM_PER_DM = 100.0
+
+
+class Truth(NamedTuple):
+  """What is true of one frame; units as in Prediction."""
+
+  landmarks: np.ndarray  # [68, 2] pixels of the frame
+  vertices: np.ndarray  # [V, 3] mm, model space
+  neutral: np.ndarray  # [V, 3] mm
+  expression: np.ndarray  # [K]
+  rotation: np.ndarray  # [3] in the camera of `box`
+  translation: np.ndarray  # [3] mm, the same
+  light: np.ndarray  # [9, 3]
+  albedo: np.ndarray  # [U, U, 3]
+  box: np.ndarray  # [4] pixels of the frame
+
+
+@gin.configurable(module="evaluation")
+class Synthetic:
+  """See the module docstring and `benchmark.Benchmark`."""
+
+  name = "synthetic"
+  title = "Synthetic people"
+  needs = ("landmarks",)
+  columns = {
+    "nme_percent": "NME %",
+    "vertex_mm": "shape mm",
+    "neutral_mm": "neutral mm",
+    "coefficient_mae": "coefficients MAE",
+    "rotation_degrees": "rotation deg",
+    "translation_mm": "translation mm",
+    "light_percent": "light %",
+    "albedo_255": "albedo 0-255",
+  }
+  higher_is_better = ()
+  protocol = (
+    "NME as on AFLW2000-3D; shape and neutral: RMSE over the vertices after a rigid "
+    "fit; rotation: the angle of the turn between the poses; light and albedo after "
+    "the best factor per channel, since a picture fixes only their product."
+  )
+
+  def __init__(self, data_dir: str, template: str = DEFAULT, fps: float | None = 5.0):
+    """Lists the clips.
+
+    Args:
+      data_dir: see the module docstring.
+      template: that the clips were rendered with; "default" or a path.
+      fps: frames per second to take; None: all.
+
+    Raises:
+      UserError: the folder is not laid out so, or was made with another template.
+    """
+
+    def fail(problem: str):
+      return layouts.wrong_layout("synthetic clips", data_dir, problem, _LAYOUT)
+
+    self._template = load_template(template)
+    self._fps, self._clips = fps, {}
+    for path, match in layouts.files_matching(data_dir, r"([^/]+)\.mp4", fail):
+      for kind in ("person", "motion"):
+        if not os.path.isfile(os.path.join(data_dir, f"{match[1]}_{kind}.npz")):
+          raise fail(f"has no {match[1]}_{kind}.npz")
+      self._clips[match[1]] = path
+    ones = np.ones([self._template.num_vertices, 1], np.float32)
+    charts = bake_to_uv(
+      ones, self._template.uv, self._template.triangles, self._template.uv_size
+    )
+    self._texels = charts.reshape(charts.shape[:2]) > 0
+
+  def samples(self) -> Iterator[Sample]:
+    """Frame by frame; the group is the clip."""
+    for clip, path in self._clips.items():
+      stem = os.path.splitext(path)[0]
+      motion = load_motion(f"{stem}_motion.npz", self._template)
+      person = load_person(f"{stem}_person.npz", self._template)
+      for frame in read_frames(path, self._fps):
+        index = int(np.abs(motion.times - frame.time).argmin())
+        yield Sample(
+          f"{clip}/{index:06d}",
+          lambda image=frame.image: [image],
+          clip,
+          clip=clip,
+          truth=self._truth(person, motion, index),
+        )
+
+  def score(self, sample: Sample, prediction: Prediction) -> dict[str, float]:
+    """Every figure that the prediction has the fields for."""
+    truth: Truth = sample.truth
+    landmarks = nme_percent(prediction.landmarks, truth.landmarks)
+    figures = {"nme_percent": float(landmarks)}
+    for key, field in (("vertex_mm", "vertices"), ("neutral_mm", "neutral")):
+      mesh, reference = getattr(prediction, field), getattr(truth, field)
+      if mesh is not None and len(mesh) == len(reference):
+        fit = align(mesh, reference, with_scale=False)
+        figures[key] = vertex_rmse(fit(mesh), reference)
+    if prediction.coefficients is not None:
+      by_name = dict(
+        zip(prediction.coefficient_names, prediction.coefficients, strict=True)
+      )
+      names = self._template.blendshape_names
+      known = [name in by_name for name in names]
+      if any(known):
+        predicted = np.array([by_name[name] for name in names if name in by_name])
+        errors = expression_mae(predicted, truth.expression[known])
+        figures["coefficient_mae"] = float(errors.mean())
+    figures.update(_pose_errors(prediction, truth))
+    if prediction.light is not None:
+      figures["light_percent"] = float(
+        light_error_percent(prediction.light, truth.light)
+      )
+    if prediction.albedo is not None and prediction.albedo.shape == truth.albedo.shape:
+      figures["albedo_255"] = albedo_error_255(
+        prediction.albedo, truth.albedo, self._texels
+      )
+    return figures
+
+  def summary(self, rows: Sequence[Row]) -> dict[str, float]:
+    """Means over the frames."""
+    return {key: mean(values(rows, key)) for key in self.columns}
+
+  def truth_prediction(self, sample: Sample) -> Prediction:
+    """Everything but a rendering."""
+    truth: Truth = sample.truth
+    marks = truth.vertices[self._template.landmark_vertices]
+    return Prediction(
+      True,
+      triangles=self._template.triangles,
+      mesh_landmarks=marks,
+      coefficients=truth.expression,
+      coefficient_names=self._template.blendshape_names,
+      **{
+        name: value for name, value in truth._asdict().items() if name != "expression"
+      },
+    )
+
+  def _truth(self, person: PersonModel, motion: Motion, index: int) -> Truth:
+    model = FaceModel(self._template)
+    batch = PersonModel(*(value[np.newaxis] for value in person))
+    frame = Tracking(*(value[index] for value in motion.tracking))
+    expression = frame.expression[np.newaxis, np.newaxis]
+    geometry = model.geometry(*model.vertex_offsets(batch))
+    vertices = np.asarray(model.shape(geometry, expression))[0, 0].astype(np.float64)
+    turn = np.asarray(rotation_matrix(frame.rotation.astype(np.float64)))
+    in_camera = vertices @ turn.T + frame.translation
+    box = motion.boxes[index].astype(np.float64)
+    side = box[2] - box[0]
+    camera = Camera(1, 1, FOCAL_PER_SIDE * side, side / 2, side / 2)
+    points = np.asarray(project(in_camera[self._template.landmark_vertices], camera))
+    return Truth(
+      landmarks=points + box[:2],
+      vertices=MM_PER_DM * vertices,
+      neutral=MM_PER_DM * np.asarray(geometry.neutral)[0].astype(np.float64),
+      expression=frame.expression,
+      rotation=frame.rotation,
+      translation=MM_PER_DM * frame.translation,
+      light=frame.light,
+      albedo=np.asarray(model.albedo(batch, expression))[0, 0],
+      box=box,
+    )
+
+
+def pose_in_box(
+  rotation: np.ndarray, translation: np.ndarray, box: np.ndarray, other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """A pose told in one crop's camera, as that of another crop of the picture sees it.
+
+  Both have the focal length of FOCAL_PER_SIDE of their side. The head keeps its
+  picture: it moves along the depth with the ratio of the focal lengths, and turns with
+  the ray through the middle of its crop.
+
+  Args:
+    rotation: [3] Euler angles, radians.
+    translation: [3] any unit.
+    box: [4] the crop that they are told in, pixels.
+    other: [4] the crop that they are wanted in.
+
+  Returns:
+    Rotation [3] and translation [3].
+  """
+  box, other = np.asarray(box, np.float64), np.asarray(other, np.float64)
+  side, other_side = box[2] - box[0], other[2] - other[0]
+  focal = FOCAL_PER_SIDE * other_side
+  x = ((box[0] + box[2]) - (other[0] + other[2])) / 2 / focal
+  y = -((box[1] + box[3]) - (other[1] + other[3])) / 2 / focal
+  ahead, ray = np.array([0, 0, -1.0]), np.array([x, y, -1.0])
+  ray /= np.linalg.norm(ray)
+  axis = np.cross(ahead, ray)
+  sine = np.linalg.norm(axis)
+  angle = np.arctan2(sine, ahead @ ray)
+  turn = Rotation.from_rotvec(axis / sine * angle if sine > 0 else np.zeros(3))
+  matrix = np.asarray(rotation_matrix(np.asarray(rotation, np.float64)))
+  moved = np.array(translation, np.float64)
+  moved[2] *= other_side / side
+  return euler_from_matrix(turn.as_matrix() @ matrix), turn.apply(moved)
+
+
+def _pose_errors(prediction: Prediction, truth: Truth) -> dict[str, float]:
+  if prediction.rotation is None or prediction.box is None:
+    return {}
+  given = prediction.translation
+  rotation, translation = pose_in_box(
+    prediction.rotation,
+    np.zeros(3) if given is None else given,
+    prediction.box,
+    truth.box,
+  )
+  figures = {
+    "rotation_degrees": float(rotation_error_degrees(rotation, truth.rotation))
+  }
+  if given is not None:
+    figures["translation_mm"] = float(np.linalg.norm(translation - truth.translation))
+  return figures

@@ -1,0 +1,73 @@
+"""Comparing templates: a template against itself, moved, scaled and disturbed."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from personalized_face.authoring import cache, compare
+
+
+@pytest.fixture(scope="module")
+def template():
+  return cache.load_template("default")
+
+
+def test_a_template_equals_itself_in_another_pose_and_size(template):
+  c, s = np.cos(0.4), np.sin(0.4)
+  turn = 1.3 * np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+  other = dataclasses.replace(
+    template,
+    vertices=(template.vertices @ turn + [1, 2, 3]).astype(np.float32),
+    blendshape_deltas=(template.blendshape_deltas @ turn).astype(np.float32),
+  )
+  found = compare.compare(template, other)
+  # Float32 positions of a few decimetres: below a ten-thousandth of a millimetre.
+  assert found.landmark_rms < 1e-3
+  assert found.surface_mean < 1e-3
+  assert found.surface_p95 < 1e-3
+  assert len(found.shapes) == 56
+  for shape in found.shapes:
+    assert shape.cosine == pytest.approx(1, abs=1e-3), shape.name
+    assert shape.ratio == pytest.approx(1, abs=1e-3), shape.name
+
+
+def test_a_disturbed_template_is_measured(template):
+  deltas = template.blendshape_deltas.copy()
+  names = template.blendshape_names
+  deltas[names.index("jawOpen")] *= -2
+  deltas[names.index("cheekPuff_L")] = 0
+  vertices = template.vertices.copy()
+  landmark = template.anatomical_landmarks[30]
+  vertices[landmark, 2] += 0.68  # of 68 landmarks, one is off
+  other = dataclasses.replace(template, vertices=vertices, blendshape_deltas=deltas)
+  found = compare.compare(template, other)
+  # 68 mm / sqrt(68) = 8.2, less what the alignment takes up.
+  assert 6 < found.landmark_rms < 8.25
+  by_name = {s.name: s for s in found.shapes}
+  assert by_name["jawOpen"].cosine < -0.9
+  assert by_name["jawOpen"].ratio == pytest.approx(0.5, rel=0.1)
+  assert found.left_out == ("cheekPuff_L",)
+  assert "cheekPuff_L" in compare.report(found)
+
+
+def test_nearest_points_against_every_triangle():
+  rng = np.random.default_rng(1)
+  grid = np.stack(np.meshgrid(np.arange(4.0), np.arange(3.0)), -1).reshape(-1, 2)
+  vertices = np.concatenate([grid, 0.3 * rng.normal(size=[12, 1])], -1)
+  cells = [(r * 4 + c) for r in range(2) for c in range(3)]
+  triangles = np.array(
+    [t for i in cells for t in ((i, i + 1, i + 5), (i, i + 5, i + 4))]
+  )
+  points = rng.uniform([-1, -1, -1], [4, 3, 1], [40, 3])
+  found = compare.nearest_points(points, vertices, triangles)
+  spots = (found.barycentric[..., None] * vertices[triangles[found.triangle]]).sum(1)
+  distance = np.linalg.norm(points - spots, axis=-1)
+  np.testing.assert_allclose(found.distance, distance, atol=1e-12)
+  # Dense samples of all triangles: never nearer, and close to as near.
+  steps = [(i / 60, j / 60) for i in range(61) for j in range(61 - i)]
+  weights = np.array([(1 - v - w, v, w) for v, w in steps])
+  samples = (weights @ vertices[triangles]).reshape(-1, 3)
+  brute = np.linalg.norm(points[:, None] - samples[None], axis=-1).min(1)
+  assert (found.distance <= brute + 1e-12).all()
+  np.testing.assert_allclose(found.distance, brute, atol=0.02)  # spacing of samples
