@@ -33,6 +33,13 @@ flags.DEFINE_enum(
   "Rows of the paper's Table 1: a the template alone, b with shape corrections, c with "
   "albedo corrections, d with the parsing loss, final with the image-gradient loss.",
 )
+flags.DEFINE_float(
+  "smoothing",
+  0.0,
+  "Steadies a video's motion by a one-euro filter: 0 not, 1 strongly.",
+  lower_bound=0.0,
+  upper_bound=1.0,
+)
 flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")
 flags.DEFINE_bool("frames", False, "Also write frames/NUMBER.obj.")
 flags.DEFINE_multi_string("gin_file", ["fitting/personalize.gin"], "Configurations.")
@@ -56,6 +63,7 @@ def main(argv: Sequence[str]) -> None:
     ablation=FLAGS.ablation,
     blendshape_objs=FLAGS.blendshapes,
     frame_objs=FLAGS.frames,
+    smoothing=FLAGS.smoothing,
   )
   if FLAGS.evaluate:
     print(

@@ -3,6 +3,7 @@
 videos, photos -> Frames -> PersonFit -> TrackingSolver for the rest -> run folder
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -22,18 +23,21 @@ from personalized_face.export.files import write_json
 from personalized_face.export.run_folder import make_folder, write_run_folder
 from personalized_face.face_model.files import save_person
 from personalized_face.fitting.ablation import ABLATIONS, ablated
-from personalized_face.fitting.fit import PersonFit, Schedule
+from personalized_face.fitting.fit import PersonFit, Phase, Schedule
 from personalized_face.fitting.frames import Frames, spread_in_pose_and_expression
 from personalized_face.fitting.solve_tracking import TrackingSolver, between
 from personalized_face.fitting.system import build_fitting_system
 from personalized_face.fitting.unseen import unseen
-from personalized_face.inference.reconstruct import Reconstruction
+from personalized_face.inference.reconstruct import Reconstruction, TrackedSource
+from personalized_face.inference.smoothing import smooth_tracking
 from personalized_face.pipelines.person_figures import person_figures
 from personalized_face.pipelines.person_frames import read_person
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 CONFIGURATION = "fitting/personalize.gin"
 HOLDOUTS = ("odd", "last_third")
+# From fewer pictures, the corrections of blendshapes would only carry the identity.
+_FRAMES_FOR_EXPRESSIONS = 8
 
 
 @gin.configurable(module="pipelines")
@@ -46,6 +50,7 @@ def personalize(
   ablation: str = "final",
   blendshape_objs: bool = False,
   frame_objs: bool = False,
+  smoothing: float = 0.0,
   detector: FaceDetector | None = None,
   max_frames: int = 96,
 ) -> dict[str, float]:
@@ -59,16 +64,20 @@ def personalize(
     holdout: which ones, one of HOLDOUTS.
     ablation: one of fitting.ablation.ABLATIONS.
     blendshape_objs, frame_objs: see the run folder.
+    smoothing: strength of inference/smoothing.py on what is written; the figures are of
+      the motion as it was solved.
     detector: None takes MediaPipe's.
     max_frames: that are fitted; of the others only the motion is solved.
 
   Returns:
-    What metrics.json holds; without `evaluate` only counts and minutes.
+    What metrics.json holds: the figures of person_figures, frames_fit,
+    frames_held_out, and the minutes from the first frame read to the last file written,
+    by the clock and of all cores together; without `evaluate` counts and minutes alone.
 
   Raises:
     UserError: nothing to read, no face, too few frames to hold any out.
   """
-  start = time.monotonic()
+  start, cpu_start = time.monotonic(), time.process_time()
   make_folder(output_dir)
   preparation = Preparation()
   frames, times, sources = read_person(
@@ -85,6 +94,8 @@ def personalize(
   for source in sources:
     folder = os.path.join(output_dir, source.name) if len(sources) > 1 else output_dir
     tracked = source.tracked(tracking, preparation.fps)
+    if source.is_video:
+      tracked = _smoothed(tracked, smoothing)
     write_run_folder(
       system, Reconstruction(person, tracked), folder, blendshape_objs, frame_objs
     )
@@ -92,6 +103,7 @@ def personalize(
     save_person(os.path.join(output_dir, "person.npz"), person, system.template)
   figures = {
     "minutes": round((time.monotonic() - start) / 60, 2),
+    "cpu_minutes": round((time.process_time() - cpu_start) / 60, 2),
     "frames_fit": len(chosen),
     "frames_held_out": len(held_out),
   }
@@ -100,6 +112,12 @@ def personalize(
     write_json(os.path.join(output_dir, "metrics.json"), figures)
   config.save_operative(os.path.join(output_dir, "config.gin"))
   return figures
+
+
+def _smoothed(source: TrackedSource, strength: float) -> TrackedSource:
+  motion = source.motion
+  steady = smooth_tracking(motion.tracking, motion.times, strength)
+  return source._replace(motion=motion._replace(tracking=steady))
 
 
 def _split(count: int, evaluate: bool, holdout: str) -> tuple[np.ndarray, np.ndarray]:
@@ -133,6 +151,13 @@ def _fit(
   fit = PersonFit(system, frames.take(chosen), skin_colour=has_albedo)
   schedule = Schedule()
   phases = ablated(schedule.configured(), ablation)
+  if len(chosen) < _FRAMES_FOR_EXPRESSIONS:
+    logging.info(
+      "From %d picture(s) no expression can be told from the face itself: all "
+      "blendshapes keep the template's shape and colour.",
+      len(chosen),
+    )
+    phases = [(_without_corrections(phase), weights) for phase, weights in phases]
   with tqdm(
     total=sum(phase.steps for phase, _ in phases), desc="fitting", unit="step"
   ) as bar:
@@ -153,6 +178,10 @@ def _fit(
     solver = TrackingSolver(system, person)
     _put(tracking, rest, _solve(solver, frames.take(rest), "tracking", scenes, rows))
   return person, tracking
+
+
+def _without_corrections(phase: Phase) -> Phase:
+  return dataclasses.replace(phase, blendshapes=0.0, dynamic_albedo=0.0)
 
 
 def _solve(

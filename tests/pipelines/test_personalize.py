@@ -1,0 +1,118 @@
+"""From a video or photos to a run folder, at the template's full size and few steps."""
+
+import json
+import os
+
+import gin
+import numpy as np
+import pytest
+from toy_clip import StubDetector, picture, straight_path, write_clip
+
+from personalized_face import config
+from personalized_face.authoring.cache import load_template
+from personalized_face.core.errors import UserError
+from personalized_face.data.clip import Preparation
+from personalized_face.data.synthetic import render_clip
+from personalized_face.export.files import write_png
+from personalized_face.face_model.files import load_motion, load_person
+from personalized_face.pipelines.person_frames import read_person
+from personalized_face.pipelines.personalize import CONFIGURATION, personalize
+
+QUICK = (
+  "build_fitting_system.jit_compile_renderer = False",
+  "LandmarkSolver.steps = 12",
+  "TrackingSolver.steps = 1",
+  "TrackingSolver.chunk = 4",
+  "light/Phase.steps = 1",
+  "identity/Phase.steps = 1",
+  "corrections/Phase.steps = 1",
+  "Preparation.fps = 5.0",
+)
+SMALL = Preparation(size=64, fps=20.0, min_face_pixels=16, min_frames=1)
+
+
+@pytest.fixture(autouse=True)
+def configured():
+  config.parse([CONFIGURATION], QUICK)
+  yield
+  gin.clear_config()
+
+
+def test_a_clip_becomes_a_run_folder_with_figures(tmp_path):
+  clip, out = str(tmp_path / "clip.mp4"), str(tmp_path / "out")
+  template = load_template()
+  render_clip(template, clip, seconds=1.6, size=256)
+  figures = personalize([clip], out, evaluate=True)
+  with open(os.path.join(out, "metrics.json")) as file:
+    assert json.load(file) == figures
+  assert figures["frames_fit"] == figures["frames_held_out"] == 4
+  for key in (
+    "nme_percent",
+    "photometric_255",
+    "parsing_iou",
+    "prior_nme_percent",
+    "prior_photometric_255",
+    "turned_triangles_percent",
+    "coverage_percent",
+    "minutes",
+  ):
+    assert np.isfinite(figures[key]), key
+  for name in ("sheet.png", "overlay.mp4", "face.obj", "motion.csv", "config.gin"):
+    assert os.path.getsize(os.path.join(out, name)) > 0, name
+  load_person(os.path.join(out, "person.npz"), template)
+  motion = load_motion(os.path.join(out, "motion.npz"), template)
+  assert len(motion.times) == 8 and (np.diff(motion.times) > 0).all()
+
+
+def test_videos_and_photos_are_scenes_of_one_person(tmp_path):
+  write_clip(tmp_path / "clip.mp4", straight_path(6))
+  folder = tmp_path / "photos"
+  folder.mkdir()
+  for i, centre in enumerate([(40, 50), None, (60, 50)]):
+    write_png(str(folder / f"{i}.png"), picture(centre))
+  frames, times, sources = read_person(
+    [str(folder), str(tmp_path / "clip.mp4")], SMALL, StubDetector()
+  )
+  assert [source.name for source in sources] == ["clip", "photos"]
+  assert frames.scenes.tolist() == [0] * 6 + [1, 2]  # the photo without a face is out
+  assert (np.diff(times) > 0).all()
+  photos = sources[1]
+  assert [os.path.basename(path) for path in photos.paths] == ["0.png", "2.png"]
+  pictures = list(photos.tracked(_still(8), SMALL.fps).pictures())
+  assert (pictures[1] == picture((60, 50))).all()
+  clip = sources[0].tracked(_still(8), SMALL.fps)
+  assert len(list(clip.pictures())) == len(clip.crops) == 6
+  assert clip.motion.fps == pytest.approx(20, rel=0.01)
+
+
+def _still(count):
+  from personalized_face.core.types import Tracking
+
+  shapes = ((count, 3), (count, 3), (count, 3), (count, 9, 3))
+  return Tracking(*(np.zeros(shape, np.float32) for shape in shapes))
+
+
+@pytest.mark.parametrize(
+  ("inputs", "message"),
+  [
+    ([], "No input is given"),
+    (["nowhere.mp4"], "no file or folder .*nowhere.mp4"),
+    (["empty"], "The folder .*empty has no images"),
+    (["notes.txt"], "notes.txt"),
+    (["faceless.png"], "No face was found in .*faceless.png"),
+  ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, monkeypatch, inputs, message):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "empty").mkdir()
+  (tmp_path / "notes.txt").write_text("no video")
+  write_png(str(tmp_path / "faceless.png"), picture(None))
+  with pytest.raises(UserError, match=message):
+    personalize(inputs, str(tmp_path / "out"), detector=StubDetector())
+
+
+def test_one_photo_cannot_be_held_out(tmp_path):
+  path = str(tmp_path / "me.png")
+  write_png(path, np.repeat(np.repeat(picture((60, 50)), 3, 0), 3, 1))
+  with pytest.raises(UserError, match="1 frame is too few to hold any out"):
+    personalize([path], str(tmp_path / "out"), evaluate=True, detector=StubDetector())
