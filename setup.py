@@ -30,6 +30,7 @@ COMMANDS = (
   "personalize",
   "prepare_data",
   "reconstruct",
+  "register",
   "retarget",
   "train",
 )
@@ -63,6 +64,8 @@ REQUIREMENTS = [
   "tqdm>=4.66",
   # Brings an ffmpeg: OpenCV's own video files do not play in a browser.
   "imageio-ffmpeg>=0.5",
+  # Scans in the PLY format.
+  "trimesh>=4.0",
   # data_specs/ are YAML.
   "pyyaml>=6.0",
 ]

@@ -15,6 +15,8 @@ A benchmark's conventions are gin values: --gin_param="AFLW2000.index_base = 0.5
 the data are not laid out as published, the command says what it expected.
 """
 
+import shlex
+import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -38,6 +40,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_bool("per_image", False, "Also write samples.csv, a line for each image.")
 flags.DEFINE_bool("keep_predictions", False, "Also write predictions/SYSTEM/*.npz.")
+flags.DEFINE_integer(
+  "num_shown", 6, "Pictures in each figure; 0 draws none.", lower_bound=0
+)
 flags.DEFINE_integer("limit", None, "Only the first so many samples.", lower_bound=1)
 flags.mark_flags_as_required(["benchmark", "data_dir", "output_dir"])
 
@@ -69,8 +74,10 @@ def main(argv: Sequence[str]) -> None:
     per_sample=FLAGS.per_image,
     keep_predictions=FLAGS.keep_predictions,
     system=system,
+    num_shown=FLAGS.num_shown,
+    command=shlex.join(["pface_evaluate", *sys.argv[1:]]),
   )
-  print(f"Evaluated. The table is {FLAGS.output_dir}/table.md.")
+  print(f"Evaluated. Look at table.md and report.html in {FLAGS.output_dir}.")
 
 
 def run() -> None:

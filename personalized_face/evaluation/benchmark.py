@@ -120,7 +120,7 @@ def run_benchmark(
   benchmark: Benchmark,
   predictors: Sequence[Predictor],
   limit: int | None = None,
-  on_prediction: Callable[[str, Sample, Prediction], None] | None = None,
+  on_prediction: Callable[[str, Sample, np.ndarray, Prediction], None] | None = None,
 ) -> Result:
   """Predicts and scores every sample with every predictor.
 
@@ -128,7 +128,8 @@ def run_benchmark(
     benchmark: see Benchmark.
     predictors: of different names.
     limit: only so many samples, for a first look; the table says so.
-    on_prediction: gets (system, sample, prediction) of each, to keep or to draw.
+    on_prediction: gets (system, sample, first picture, prediction) of each, to keep
+      or to draw.
 
   Raises:
     ValueError: two predictors of one name, or two samples.
@@ -147,7 +148,7 @@ def run_benchmark(
       prediction = predictor.predict(sample, pictures)
       rows.append(score_row(benchmark, sample, predictor.name, prediction))
       if on_prediction and prediction is not None:
-        on_prediction(predictor.name, sample, prediction)
+        on_prediction(predictor.name, sample, pictures[0], prediction)
   return Result(benchmark, rows, {p.name: p.seconds for p in predictors}, names)
 
 

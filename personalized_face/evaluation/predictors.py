@@ -146,6 +146,9 @@ class ModelPredictor:
     self._decode, self._render = tf.function(self._decoded), tf.function(self._rendered)
     self._clip: str | None = None
     self._follower: SquareFollower | None = None
+    # The person, the tracking [1, ...] and the crop of the sample predicted last, for
+    # pictures; None where no face was found.
+    self.solved: tuple[PersonModel, Tracking, np.ndarray] | None = None
 
   @property
   def seconds(self) -> dict[str, list[float]]:
@@ -160,7 +163,7 @@ class ModelPredictor:
     """
     if not sample.clip or sample.clip != self._clip or self._follower is None:
       self._follower = SquareFollower(self._detector, self._check_every)
-    self._clip = sample.clip
+    self._clip, self.solved = sample.clip, None
     with self._watch("detect"):
       squares = [self._follower.look(pictures[0])]
       for picture in pictures[1:]:
@@ -175,6 +178,7 @@ class ModelPredictor:
       tracking.expression.mean(axis=0), tracking.expression.shape
     )
     first = Tracking(*(v[:1] for v in tracking._replace(expression=expression)))
+    self.solved = person, first, crops[0]
     prediction, landmarks_crop = self._predict(person, first, seen[0][1])
     if squares[0] is not None:
       self._follower.predict(landmarks_crop, size)

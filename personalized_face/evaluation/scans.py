@@ -25,7 +25,7 @@ from personalized_face.evaluation import layouts
 from personalized_face.evaluation.benchmark import Row, Sample, mean, spread, values
 from personalized_face.evaluation.meshes import Mesh, read_landmarks, read_mesh
 from personalized_face.evaluation.predictions import Prediction
-from personalized_face.metrics.alignment import align, icp
+from personalized_face.metrics.alignment import Similarity, align, icp
 from personalized_face.metrics.surface_distance import MeshDistance
 
 _NOSE_TIP = 30
@@ -110,46 +110,51 @@ class Scans:
 
   def score(self, sample: Sample, prediction: Prediction) -> dict[str, float]:
     """Mean, median and RMSE over the scan's points, mm; the scale of the fit."""
-    distances, scale, _ = self.distances(sample, prediction)
+    distances, fit, _ = self.distances(sample, prediction)
     return {
       "mean_mm": float(distances.mean()),
       "median_mm": float(np.median(distances)),
       "rmse_mm": float(np.sqrt(np.mean(distances**2))),
-      "scale": scale,
+      "scale": fit.scale,
     }
 
   def distances(
     self, sample: Sample, prediction: Prediction
-  ) -> tuple[np.ndarray, float, np.ndarray]:
-    """The distances, the scale put on the prediction, and the scan's points used.
+  ) -> tuple[np.ndarray, Similarity, np.ndarray]:
+    """From the scan to the prediction.
+
+    Returns:
+      The distances [P] mm, what brings the prediction into the scan's frame, and the
+      scan's points [P, 3] mm that were used.
 
     Raises:
       ValueError: fewer than three landmarks in common, or no neutral mesh.
     """
     scan, marks = self._scan(sample.truth)
-    vertices = prediction.neutral if self._neutral else prediction.vertices
-    if vertices is None:
-      raise ValueError("the prediction has no neutral mesh")
-    predicted = np.asarray(prediction.mesh_landmarks, np.float64)
-    if self._neutral:
-      predicted = neutral_landmarks(prediction)
+    vertices, predicted = self._mesh(prediction)
     common = [i for i in marks if np.isfinite(predicted[i]).all()]
     to_scan = align(
       predicted[common], np.array([marks[i] for i in common]), self._with_scale
     )
-    # In the scan's frame and size: distances are then in its millimetres.
-    placed = to_scan(vertices)
-    centre = marks.get(_NOSE_TIP, np.mean(list(marks.values()), axis=0))
-    points = scan.vertices[
-      np.linalg.norm(scan.vertices - centre, axis=-1) < self._radius
-    ]
+    near = np.linalg.norm(scan.vertices - _centre(marks), axis=-1) < self._radius
+    points = scan.vertices[near]
     if not len(points):
       raise ValueError(f"no point of the scan is within {self._radius} mm of the nose")
-    mesh = MeshDistance(placed, prediction.triangles)
+    mesh = MeshDistance(to_scan(vertices), prediction.triangles)
     to_mesh = icp(points, mesh, with_scale=self._with_scale, keep=self._keep)
-    distances, _ = mesh(to_mesh(points))
-    # ICP may have resized the scan's points instead of the mesh.
-    return distances / to_mesh.scale, to_scan.scale / to_mesh.scale, points
+    # The way back moves the mesh and leaves the scan its size and its millimetres.
+    fit = to_mesh.inverse().after(to_scan)
+    distances, _ = MeshDistance(fit(vertices), prediction.triangles)(points)
+    return distances, fit, points
+
+  def vertex_errors(self, sample: Sample, prediction: Prediction) -> np.ndarray:
+    """[V] mm from each vertex to the scan, NaN outside of the region: Fig. 7b."""
+    scan, marks = self._scan(sample.truth)
+    _, fit, _ = self.distances(sample, prediction)
+    surface = MeshDistance(scan.vertices, scan.triangles)
+    distances, places = surface(fit(self._mesh(prediction)[0]))
+    near = np.linalg.norm(places - _centre(marks), axis=-1) < self._radius
+    return np.where(near, distances, np.nan)
 
   def summary(self, rows: Sequence[Row]) -> dict[str, float]:
     """Means over the pictures."""
@@ -182,8 +187,21 @@ class Scans:
     marks = {index: self._unit * place for index, place in marks.items()}
     return mesh._replace(vertices=self._unit * mesh.vertices), marks
 
+  def _mesh(self, prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices to compare, and their 68 landmarks."""
+    if not self._neutral:
+      return prediction.vertices, np.asarray(prediction.mesh_landmarks, np.float64)
+    if prediction.neutral is None:
+      raise ValueError("the prediction has no neutral mesh")
+    return prediction.neutral, neutral_landmarks(prediction)
+
   def _fail(self, folder: str, problem: str) -> UserError:
     return layouts.wrong_layout("a folder of scans", folder, problem, _LAYOUT)
+
+
+def _centre(marks: dict[int, np.ndarray]) -> np.ndarray:
+  """The nose tip, or the middle of the landmarks."""
+  return marks.get(_NOSE_TIP, np.mean(list(marks.values()), axis=0))
 
 
 def neutral_landmarks(prediction: Prediction) -> np.ndarray:

@@ -152,6 +152,15 @@ class Synthetic:
       )
     return figures
 
+  def vertex_errors(self, sample: Sample, prediction: Prediction) -> np.ndarray:
+    """[V] mm after the rigid fit: Fig. 7b.
+
+    Raises:
+      ValueError: a mesh of another topology.
+    """
+    fit = align(prediction.vertices, sample.truth.vertices, with_scale=False)
+    return np.linalg.norm(fit(prediction.vertices) - sample.truth.vertices, axis=-1)
+
   def summary(self, rows: Sequence[Row]) -> dict[str, float]:
     """Means over the frames."""
     return {key: mean(values(rows, key)) for key in self.columns}

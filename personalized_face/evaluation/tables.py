@@ -103,13 +103,17 @@ def markdown(table: Table) -> str:
     lines += [table.note, ""]
   lines += [_line(head), _line(["---"] + ["---:"] * (len(head) - 2) + ["---"])]
   for row in table.rows:
-    tail = ["", "", ""]
-    if row.counts:
-      other = row.counts[MISSING] + row.counts[UNUSABLE]
-      tail = [str(row.counts["samples"]), str(row.counts[NO_FACE]), str(other)]
-    cells = [_number(row.values.get(key, math.nan)) for key in table.columns]
-    lines.append(_line([row.system, *cells, *tail, row.source]))
+    lines.append(_line([row.system, *cells(row, table.columns), row.source]))
   return "\n".join(lines) + "\n"
+
+
+def cells(row: TableRow, columns: Mapping[str, str]) -> list[str]:
+  """The figures and counts of a row as text; a dash where there is no figure."""
+  counted = ["", "", ""]
+  if row.counts:
+    other = row.counts[MISSING] + row.counts[UNUSABLE]
+    counted = [str(row.counts["samples"]), str(row.counts[NO_FACE]), str(other)]
+  return [*(_number(row.values.get(key, math.nan)) for key in columns), *counted]
 
 
 def csv_text(table: Table) -> str:

@@ -1,6 +1,8 @@
 """A whole evaluation: benchmark, predictors, tables, predictions, all in one folder.
 
 <output_dir>/table.md .csv .json   the table, published figures beside ours
+             report.html           all of it in one file that needs no other
+             figures/*.pdf *.png   see evaluation_figures.py
              samples.csv           on request: a line for each sample and system
              predictions/<system>/ on request: what each system said (predictions.py)
              now/<system>/         for NoW: the input of the challenge's script
@@ -42,10 +44,12 @@ from personalized_face.evaluation.predictors import (
   NetworkSolver,
   PriorSolver,
 )
+from personalized_face.evaluation.report import report_html
 from personalized_face.evaluation.scans import Scans
 from personalized_face.evaluation.synthetic import Synthetic
 from personalized_face.evaluation.videos_300vw import Videos300VW
 from personalized_face.export.files import write_json, write_text
+from personalized_face.pipelines.evaluation_figures import FigureCollector
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training.checkpoints import load_system
 
@@ -153,6 +157,8 @@ def evaluate(
   per_sample: bool = False,
   keep_predictions: bool = False,
   system: PersonalizedFace | None = None,
+  num_shown: int = 6,
+  command: str = "",
 ) -> Result:
   """Runs a benchmark and writes the folder of the module docstring.
 
@@ -161,10 +167,16 @@ def evaluate(
     output_dir: made if missing.
     per_sample: also writes samples.csv.
     keep_predictions: also writes predictions/.
-    system: whose networks' size is told.
+    system: of the first run, for its size and the paper's figures.
+    num_shown: pictures in each figure; 0 draws none.
+    command: for the report.
   """
+  collect = FigureCollector(benchmark, predictors, num_shown)
 
-  def keep(name: str, sample: Sample, prediction: Prediction) -> None:
+  def keep(
+    name: str, sample: Sample, picture: np.ndarray, prediction: Prediction
+  ) -> None:
+    collect(name, sample, picture, prediction)
     if keep_predictions:
       folder = os.path.join(output_dir, "predictions", file_name(name))
       write_prediction(path_of(folder, sample.name), prediction)
@@ -172,7 +184,12 @@ def evaluate(
       write_now(os.path.join(output_dir, "now", file_name(name)), sample, prediction)
 
   result = run_benchmark(benchmark, predictors, limit, keep)
+  drawn = collect.write(result, output_dir, system) if num_shown else []
   write_tables(result, output_dir, system, per_sample)
+  megabytes = None if system is None else timing.network_megabytes(system)
+  times = timing.timing_markdown(result.seconds, megabytes)
+  report = report_html(result, times, drawn, command)
+  write_text(os.path.join(output_dir, "report.html"), report)
   return result
 
 
