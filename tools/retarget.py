@@ -1,11 +1,16 @@
-r"""Drives one person's face with another person's video.
+r"""Drives a face with another person's video, or with a recorded motion.
 
-  pface_retarget --run_dir=runs/mine --driver=anna.mp4 --target=out/ben \
+  pface_retarget --run_dir=runs/mine --source=anna.mp4 --target=out/ben \
       --output_dir=out/anna_drives_ben
+  pface_retarget --run_dir=runs/mine --source=out/anna/motion.npz --target=hero.vrm \
+      --output_dir=out/anna_drives_hero --gain=jawOpen=1.2 --neutral_frame=0
+  pface_retarget --run_dir=runs/mine --source=iphone_take.csv --target=puppet.obj \
+      --output_dir=out/puppet --landmarks=puppet_landmarks.json
 
-The target is a person.npz, a folder of pface_reconstruct, or a video or image of the
-target. The folder gets driven.mp4 (driver beside driven), sheet.png, motion.npz,
-motion.csv, the target's person.npz, and metrics.json: how mouth and eyes follow.
+The target is another person (a person.npz, a folder of pface_reconstruct, a video or an
+image), a character with blendshapes (a .glb, .gltf or .vrm, or a folder of .obj files),
+or a bare mesh (.obj, .glb), which gets its blendshapes by deformation transfer. The
+folder gets driven.mp4, driven.glb and the motion; see export/retarget.py.
 """
 
 from collections.abc import Sequence
@@ -16,9 +21,23 @@ from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run_dir", None, "A run of pface_train.")
-flags.DEFINE_multi_string("driver", None, "The driver's video (or images).")
-flags.DEFINE_string("target", None, "person.npz, its folder, a video or an image.")
+flags.DEFINE_multi_string(
+  "source", None, "The driver's video (or images), or a motion: .npz, .json, .csv."
+)
+flags.DEFINE_alias("driver", "source")
+flags.DEFINE_string("target", None, "Who is driven: a person, a character or a mesh.")
 flags.DEFINE_string("output_dir", None, "Gets the files; made if missing.")
+flags.DEFINE_string("mapping", None, "YAML: the character's shapes by ours.")
+flags.DEFINE_multi_string(
+  "gain", [], "NAME=FACTOR for a blendshape, such as jawOpen=1.2."
+)
+flags.DEFINE_integer(
+  "neutral_frame", None, "A frame of the source in which the face is at rest."
+)
+flags.DEFINE_string("landmarks", None, "JSON: 68 vertices of a bare mesh, iBUG order.")
+flags.DEFINE_string(
+  "person", None, "Whose blendshapes a bare mesh gets; by default the driver's."
+)
 flags.DEFINE_integer(
   "num_model_images", 8, "At most so many pictures go into ModelNet.", lower_bound=1
 )
@@ -26,31 +45,52 @@ flags.DEFINE_float(
   "fps", None, "Frames per second to use; all if not given.", lower_bound=0.01
 )
 flags.DEFINE_integer("check_every", 15, "As in pface_reconstruct.", lower_bound=0)
-flags.mark_flags_as_required(["run_dir", "driver", "target", "output_dir"])
+flags.mark_flags_as_required(["run_dir", "source", "target", "output_dir"])
 
 
 def main(argv: Sequence[str]) -> None:
-  """Loads the run, tracks the driver and writes the driven face."""
+  """Loads the run, reads the driver and writes the driven face."""
   del argv
   from personalized_face.data.detector import MediaPipeDetector
-  from personalized_face.export.retarget import retarget
+  from personalized_face.export import retarget, shape_mapping
+  from personalized_face.export.characters import is_character
   from personalized_face.training.checkpoints import load_system
 
-  result = retarget(
-    load_system(FLAGS.run_dir),
-    FLAGS.driver,
-    FLAGS.target,
-    FLAGS.output_dir,
-    MediaPipeDetector(),
-    num_model_images=FLAGS.num_model_images,
+  system, detector = load_system(FLAGS.run_dir), MediaPipeDetector()
+  driver = retarget.open_driver(
+    system,
+    FLAGS.source,
+    detector,
     fps=FLAGS.fps,
     check_every=FLAGS.check_every,
+    gains=shape_mapping.parse_gains(FLAGS.gain),
+    neutral_frame=FLAGS.neutral_frame,
   )
-  mouth = result.metrics["mouth_opening_correlation"]
-  print(
-    f"Retargeted; the mouth's opening correlates {mouth} with the driver's. Look at "
-    f"driven.mp4 in {FLAGS.output_dir}."
-  )
+  if is_character(FLAGS.target):
+    driven = retarget.retarget_to_character(
+      system,
+      driver,
+      FLAGS.target,
+      FLAGS.output_dir,
+      detector,
+      overrides=shape_mapping.read_mapping(FLAGS.mapping) if FLAGS.mapping else None,
+      landmarks=FLAGS.landmarks,
+      person=FLAGS.person,
+      num_model_images=FLAGS.num_model_images,
+    )
+    told = f"{len(driven.character.names)} shapes of {driven.character.name} are driven"
+  else:
+    result = retarget.retarget(
+      system,
+      driver,
+      FLAGS.target,
+      FLAGS.output_dir,
+      detector,
+      num_model_images=FLAGS.num_model_images,
+    )
+    mouth = result.metrics["mouth_opening_correlation"]
+    told = f"the mouth's opening correlates {mouth} with the driver's"
+  print(f"Retargeted; {told}. Look at driven.mp4 in {FLAGS.output_dir}.")
 
 
 def run() -> None:

@@ -60,6 +60,15 @@ class GltfWriter:
     self._parts: list[bytes] = []
     self._length = 0
 
+  @classmethod
+  def of(cls, document: dict[str, Any], buffer: bytes = b"") -> "GltfWriter":
+    """A writer that goes on with a document of at most one buffer."""
+    writer = cls("")
+    lists = {"bufferViews": [], "accessors": []}
+    writer.document = lists | document | {"buffers": [{"byteLength": 0}]}
+    writer._append(buffer)
+    return writer
+
   def add(self, kind: str, item: dict) -> int:
     """Appends to a top-level list ("nodes", "meshes", ...); returns its index."""
     items = self.document.setdefault(kind, [])
@@ -137,10 +146,14 @@ class GltfWriter:
     view = {"buffer": 0, "byteOffset": self._length, "byteLength": len(data)}
     if target is not None:
       view["target"] = target
+    self._append(data)
+    return self.add("bufferViews", view)
+
+  def _append(self, data: bytes) -> None:
+    """Adds bytes, filled up to a multiple of four."""
     padded = data + b"\0" * (-len(data) % 4)
     self._parts.append(padded)
     self._length += len(padded)
-    return self.add("bufferViews", view)
 
 
 class GltfFile(NamedTuple):

@@ -16,6 +16,7 @@ more primitives over the same vertices, a painted eye and a dark mouth: they ope
 close with lids and lips, and a program that has its own eyes drops them by name.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -262,9 +263,8 @@ def _add_clip(
   """Adds the animation; returns the camera's node."""
   pose = source_pose(motion, crop_camera)
   centre = pose.translations.mean(axis=0)
-  add_animation(
-    writer, head, face, motion.times, motion.tracking.expression, pose, centre
-  )
+  faces = {face: np.asarray(motion.tracking.expression)}
+  add_animation(writer, motion.times, faces, head, pose, centre)
   return writer.add(
     "nodes",
     {
@@ -277,29 +277,29 @@ def _add_clip(
 
 def add_animation(
   writer: GltfWriter,
-  head: int,
-  face: int,
   times: np.ndarray,
-  weights: np.ndarray,
+  weights: Mapping[int, np.ndarray],
+  head: int | None = None,
   pose: HeadPose | None = None,
   centre: np.ndarray | None = None,
 ) -> None:
-  """Adds the animation "clip": weights of a node, and the pose of another.
+  """Adds the animation "clip": weights of nodes, and the pose of another.
 
   Args:
     writer: gets it.
-    head: the node that turns and moves.
-    face: the node whose mesh has the morph targets.
     times: [F] seconds, increasing; the first becomes 0.
-    weights: [F, K].
-    pose: of the head; None leaves it still.
+    weights: node -> [F, K], of its mesh's morph targets.
+    head: the node that turns and moves; None: none does.
+    pose: of the head.
     centre: [3] decimetres, subtracted from the pose's translations.
   """
   seconds = (np.asarray(times) - times[0]).astype(np.float32)
   clock = writer.accessor(seconds, bounds=True)
-  weights = np.asarray(weights, np.float32)
-  tracks = [(face, "weights", np.ascontiguousarray(weights).reshape(-1))]
-  if pose is not None:
+  tracks = [
+    (node, "weights", np.asarray(values, np.float32).reshape(-1))
+    for node, values in weights.items()
+  ]
+  if head is not None:
     quaternions = _continuous(pose.rotations.as_quat())  # x y z w, as glTF's
     tracks.append((head, "rotation", quaternions.astype(np.float32)))
     tracks.append((head, "translation", _metres(pose.translations - centre)))

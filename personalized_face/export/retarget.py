@@ -1,30 +1,48 @@
-"""Retargeting: one person's motion on another person's model (Section 3.3).
+"""Retargeting: one person's motion on another face (Section 3.3).
 
-    driver's video --TrackNet--> Tracking ---+
-    target's person.npz, or pictures ------> +--> system.reconstruct --> driven.mp4
+    video --TrackNet--> Tracking, or a motion file ---+
+    a person.npz, or pictures of the target --------> +--> system.reconstruct
+    a foreign character ----------------------------> +--> export/drive_character.py
 
-Writes motion.npz and motion.csv (the driver's), sheet.png, driven.mp4 (H.264; the
-driver's crop beside the driven face) and metrics.json.
+On a person: motion.npz and motion.csv (what moved them), sheet.png, driven.mp4 (H.264;
+the driver's crop beside the driven face), driven.glb, person.npz and metrics.json. On a
+character: motion.npz, motion.csv and what drive_character.py writes.
 """
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import PersonModel
+from personalized_face.core.types import NUM_LANDMARKS, PersonModel
 from personalized_face.data.detector import FaceDetector, landmarks_68
 from personalized_face.data.video import list_images, write_video
-from personalized_face.export.files import write_json, write_png
+from personalized_face.export.avatar import avatar_glb, make_avatar
+from personalized_face.export.characters import read_character
+from personalized_face.export.drive_character import (
+  DrivenCharacter,
+  drive_character,
+  with_blendshapes,
+)
+from personalized_face.export.files import write_bytes, write_json, write_png
+from personalized_face.export.landmark_detection import detect_landmarks
 from personalized_face.export.motion import write_motion_csv
+from personalized_face.export.motion_files import is_motion, read_motion
 from personalized_face.export.run_folder import make_folder
-from personalized_face.face_model.files import load_person, save_motion, save_person
+from personalized_face.export.shape_mapping import adjust
+from personalized_face.face_model.files import (
+  Motion,
+  load_person,
+  save_motion,
+  save_person,
+)
 from personalized_face.inference import pictures
 from personalized_face.inference.reconstruct import (
-  TrackedSource,
+  model_person,
   reconstruct,
   track_source,
 )
@@ -33,61 +51,213 @@ from personalized_face.inference.track import to_float
 from personalized_face.metrics.landmarks import eye_opening, mouth_opening
 from personalized_face.metrics.motion import correlation
 from personalized_face.systems.personalized_face import PersonalizedFace
+from personalized_face.template.face_template import FaceTemplate
 
 _COLUMN_LABELS = ("driver", "driven", "driven shape")
 _OPENINGS = ("mouth", "right_eye", "left_eye")
+
+
+class Driver(NamedTuple):
+  """Who moves the target: a tracked video, or a motion of which nothing is seen."""
+
+  motion: Motion
+  crops: np.ndarray | None  # [F, S, S, 3] uint8 RGB
+  names: list[str]  # F, of the frames
+  pictures: Callable[[], Iterator[np.ndarray]] | None  # reads the source again
+  folder: str  # where a person.npz may lie beside the motion
 
 
 class Retargeting(NamedTuple):
   """A driven face: the driver's frames, and what the target's mesh does in them."""
 
   target: PersonModel  # numpy, without B
-  driver: TrackedSource
+  driver: Driver
   vertices: np.ndarray  # [F, V, 3] float32 decimetres, model space
   landmarks: np.ndarray  # [F, L, 2] float32 projected, pixels of the crop
   metrics: dict[str, float | int | None]
 
 
+def open_driver(
+  system: PersonalizedFace,
+  sources: Sequence[str],
+  detector: FaceDetector,
+  fps: float | None = None,
+  check_every: int = 15,
+  gains: Mapping[str, float] | None = None,
+  neutral_frame: int | None = None,
+) -> Driver:
+  """Reads a motion file, or tracks a video or images.
+
+  Args:
+    system: with trained networks.
+    sources: one motion file (export/motion_files.py), one video, or images.
+    detector, fps, check_every: see `inference.reconstruct`; of a motion file in Live
+      Link's format, fps is the recording's rate.
+    gains, neutral_frame: see `shape_mapping.adjust`.
+
+  Raises:
+    UserError: nothing readable there, or no face in it.
+  """
+  template = system.template
+  if len(sources) == 1 and is_motion(sources[0]):
+    motion = read_motion(sources[0], template, fps)
+    names = [f"{time:.2f} s" for time in motion.times]
+    driver = Driver(motion, None, names, None, os.path.dirname(sources[0]))
+  else:
+    tracked = track_source(system, sources, detector, fps, check_every)
+    driver = Driver(tracked.motion, tracked.crops, tracked.names, tracked.pictures, "")
+  motion = adjust(driver.motion, template.blendshape_names, gains, neutral_frame)
+  return driver._replace(motion=motion)
+
+
 def retarget(
   system: PersonalizedFace,
-  driver_inputs: Sequence[str],
+  driver: Driver,
   target: str,
   output_dir: str,
   detector: FaceDetector,
   num_model_images: int = 8,
-  fps: float | None = None,
-  check_every: int = 15,
 ) -> Retargeting:
-  """Moves the target's face as the driver moves theirs.
+  """Moves a person's face as the driver moves theirs.
 
   Pose and light are the driver's too, so the two pictures can be compared.
 
   Args:
     system: with trained networks.
-    driver_inputs: a video (or images) of the driver.
+    driver: of `open_driver`.
     target: a person.npz, a folder that has one (of `write_reconstruction`), or a video
       or image of the target, whom ModelNet then models.
     output_dir: made if missing.
-    detector, num_model_images, fps, check_every: see `inference.reconstruct`.
+    detector, num_model_images: see `inference.reconstruct`.
 
   Raises:
     UserError: something cannot be read, has no face, belongs to another template, or
       the folder cannot be written.
   """
   make_folder(output_dir)
+  template = system.template
   person = target_person(system, target, detector, num_model_images)
-  driver = track_source(system, driver_inputs, detector, fps, check_every)
   driven = _drive(system, person, driver, output_dir)
-  detected = [detector.detect(picture) for picture in driver.pictures()]
+  detected = [None] * len(driver.names)
+  if driver.pictures is not None:
+    detected = [detector.detect(picture) for picture in driver.pictures()]
   metrics = opening_metrics(detected, driven.landmarks)
-  template, motion = system.template, driver.motion
   save_person(os.path.join(output_dir, "person.npz"), person, template)
+  _write_motion(output_dir, driver.motion, template)
+  glb = avatar_glb(
+    template, make_avatar(template, person), driver.motion, system.camera, "driven"
+  )
+  write_bytes(os.path.join(output_dir, "driven.glb"), glb)
+  write_json(os.path.join(output_dir, "metrics.json"), metrics)
+  return Retargeting(person, driver, driven.vertices, driven.landmarks, metrics)
+
+
+def retarget_to_character(
+  system: PersonalizedFace,
+  driver: Driver,
+  target: str,
+  output_dir: str,
+  detector: FaceDetector,
+  overrides: Mapping[str, Mapping[str, float]] | None = None,
+  landmarks: str | None = None,
+  person: str | None = None,
+  num_model_images: int = 8,
+) -> DrivenCharacter:
+  """Moves a foreign face as the driver moves theirs.
+
+  A mesh without blendshapes gets those of a person by deformation transfer: the named
+  one's, else the driver's own, else the template's.
+
+  Args:
+    system: with trained networks.
+    driver: of `open_driver`.
+    target: see `characters.read_character`.
+    output_dir: made if missing.
+    detector: finds the landmarks of a mesh without blendshapes.
+    overrides: of `shape_mapping.read_mapping`.
+    landmarks: a JSON file with 68 vertex indices of such a mesh, instead.
+    person: whose blendshapes it gets; as the target of `retarget`.
+    num_model_images: see `inference.reconstruct`.
+
+  Raises:
+    UserError: something cannot be read or does not fit, or no landmarks are found.
+  """
+  character = read_character(target)
+  make_folder(output_dir)
+  template = system.template
+  if not character.names:
+    points = (
+      read_landmarks(landmarks, len(character.vertices))
+      if landmarks
+      else detect_landmarks(character, template, detector)
+    )
+    giver = make_avatar(
+      template, _giver(system, driver, person, detector, num_model_images)
+    )
+    character = with_blendshapes(
+      character,
+      giver.neutral,
+      giver.displacements,
+      template.triangles,
+      template.landmark_vertices,
+      template.blendshape_names,
+      points,
+    )
+    write_json(os.path.join(output_dir, "landmarks.json"), points.tolist())
+  _write_motion(output_dir, driver.motion, template)
+  names = template.blendshape_names
+  return drive_character(
+    character, driver.motion, names, output_dir, overrides, driver.crops
+  )
+
+
+def read_landmarks(path: str, num_vertices: int) -> np.ndarray:
+  """68 vertex indices, iBUG order, from a JSON list.
+
+  Raises:
+    UserError: missing, or not such a list.
+  """
+  try:
+    with open(path, encoding="utf-8") as file:
+      points = np.array(json.load(file))
+    fits = points.shape == (NUM_LANDMARKS,) and points.dtype.kind == "i"
+  except OSError as error:
+    raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+  except ValueError:
+    fits = False
+  if not fits or not 0 <= points.min() <= points.max() < num_vertices:
+    raise UserError(
+      f"{path} is no list of {NUM_LANDMARKS} of the mesh's {num_vertices} vertices, "
+      "counted from 0; write them in iBUG order, as JSON."
+    )
+  return points
+
+
+def _giver(
+  system: PersonalizedFace,
+  driver: Driver,
+  person: str | None,
+  detector: FaceDetector,
+  num_model_images: int,
+) -> PersonModel:
+  """The person whose blendshapes a bare mesh gets."""
+  beside = os.path.join(driver.folder, "person.npz")
+  if person is None and driver.crops is None and os.path.exists(beside):
+    person = beside
+  if person is not None:
+    return target_person(system, person, detector, num_model_images)
+  if driver.crops is not None:
+    picked = pictures.spread(len(driver.crops), num_model_images)
+    return model_person(system, driver.crops[picked])
+  nobody = system.face_model.template_person()
+  return PersonModel(*(part.numpy()[0] for part in nobody))
+
+
+def _write_motion(output_dir: str, motion: Motion, template: FaceTemplate) -> None:
   save_motion(os.path.join(output_dir, "motion.npz"), motion, template)
   write_motion_csv(
     os.path.join(output_dir, "motion.csv"), motion, template.blendshape_names
   )
-  write_json(os.path.join(output_dir, "metrics.json"), metrics)
-  return Retargeting(person, driver, driven.vertices, driven.landmarks, metrics)
 
 
 def target_person(
@@ -145,29 +315,32 @@ class _Driven(NamedTuple):
 
 
 def _drive(
-  system: PersonalizedFace, person: PersonModel, driver: TrackedSource, output_dir: str
+  system: PersonalizedFace, person: PersonModel, driver: Driver, output_dir: str
 ) -> _Driven:
   """Writes driven.mp4 and sheet.png; returns what the mesh did."""
   vertices, landmarks, rows = [], [], {}
-  picked = set(pictures.spread(len(driver.crops), 7).tolist())
+  picked = set(pictures.spread(len(driver.names), 7).tolist())
+  labels = _COLUMN_LABELS if driver.crops is not None else _COLUMN_LABELS[1:]
 
   def frames() -> Iterator[np.ndarray]:
-    with tqdm(total=len(driver.crops), desc="Driving", unit="frame") as bar:
+    with tqdm(total=len(driver.names), desc="Driving", unit="frame") as bar:
       for part in ClipRenderer(system)(person, driver.motion.tracking):
         driven = pictures.on_grey(part.rendering).numpy()
         shape = pictures.shape_picture(part.rendering).numpy()
         for i in range(len(driven)):
-          crop = to_float(driver.crops[len(landmarks)])
+          row = [driven[i], shape[i]]
+          if driver.crops is not None:
+            row = [to_float(driver.crops[len(landmarks)]), *row]
           if len(landmarks) in picked:
-            rows[len(landmarks)] = np.concatenate([crop, driven[i], shape[i]], axis=1)
+            rows[len(landmarks)] = np.concatenate(row, axis=1)
           vertices.append(part.vertices[i])
           landmarks.append(part.landmarks[i])
           bar.update()
-          yield pictures.to_uint8(np.concatenate([crop, driven[i]], axis=1))
+          yield pictures.to_uint8(np.concatenate(row[:-1], axis=1))
 
   write_video(os.path.join(output_dir, "driven.mp4"), frames(), driver.motion.fps)
   sheet = pictures.sheet(
-    np.stack(list(rows.values())), _COLUMN_LABELS, [driver.names[i] for i in rows]
+    np.stack(list(rows.values())), labels, [driver.names[i] for i in rows]
   )
   write_png(os.path.join(output_dir, "sheet.png"), sheet)
   return _Driven(np.stack(vertices), np.stack(landmarks))

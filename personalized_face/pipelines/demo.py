@@ -23,7 +23,7 @@ from personalized_face.data.detector import MediaPipeDetector
 from personalized_face.data.prepare import prepare
 from personalized_face.data.synthetic import SyntheticPerson, render_clip
 from personalized_face.export.files import write_json
-from personalized_face.export.retarget import retarget
+from personalized_face.export.retarget import open_driver, retarget
 from personalized_face.export.run_folder import make_folder, write_reconstruction
 from personalized_face.export.saved_model import export
 from personalized_face.face_model.files import save_person
@@ -199,11 +199,5 @@ def _retarget(
   stranger = SyntheticPerson(system.template, seed=STRANGER_SEED).model()
   path = os.path.join(output_dir, "stranger.npz")
   save_person(path, stranger, system.template)
-  retarget(
-    system,
-    [video],
-    path,
-    os.path.join(output_dir, "retargeting"),
-    detector,
-    check_every=CHECK_EVERY,
-  )
+  driver = open_driver(system, [video], detector, check_every=CHECK_EVERY)
+  retarget(system, driver, path, os.path.join(output_dir, "retargeting"), detector)

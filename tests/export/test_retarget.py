@@ -17,7 +17,12 @@ from toy_clip import (
 from personalized_face.core.errors import UserError
 from personalized_face.data.detector import NUM_MESH_POINTS, landmarks_68
 from personalized_face.data.video import read_frames
-from personalized_face.export.retarget import opening_metrics, retarget, target_person
+from personalized_face.export.retarget import (
+  open_driver,
+  opening_metrics,
+  retarget,
+  target_person,
+)
 from personalized_face.export.run_folder import write_reconstruction
 from personalized_face.face_model.files import save_person
 from personalized_face.inference.render import ClipRenderer
@@ -38,7 +43,8 @@ def test_retarget_of_a_person_onto_themself_is_the_identity(system, clip, tmp_pa
   own = write_reconstruction(system, [clip], str(tmp_path / "run"), StubDetector())
   frames = ClipRenderer(system).all(own.person, own.source.motion.tracking)
   for target in (str(tmp_path / "run"), clip):
-    driven = retarget(system, [clip], target, str(tmp_path / "out"), StubDetector())
+    driver = open_driver(system, [clip], StubDetector())
+    driven = retarget(system, driver, target, str(tmp_path / "out"), StubDetector())
     # person.npz keeps the blendshapes' maps in half precision: 2^-11 of some 0.1 dm.
     np.testing.assert_allclose(driven.vertices, frames.vertices, atol=2e-4)
     np.testing.assert_allclose(driven.landmarks, frames.landmarks, atol=2e-2)
@@ -61,9 +67,11 @@ def test_target_person_from_a_folder_or_its_file(system, tmp_path):
 def test_retarget_moves_the_target_as_the_driver(system, clip, tmp_path):
   Image.fromarray(np.roll(picture((64, 48)), 1, -1)).save(tmp_path / "target.png")
   out = str(tmp_path / "out")
-  driven = retarget(system, [clip], str(tmp_path / "target.png"), out, StubDetector())
+  driver = open_driver(system, [clip], StubDetector())
+  driven = retarget(system, driver, str(tmp_path / "target.png"), out, StubDetector())
   template, tracking = system.template, driven.driver.motion.tracking
   assert sorted(os.listdir(out)) == [
+    "driven.glb",
     "driven.mp4",
     "metrics.json",
     "motion.csv",
@@ -119,12 +127,45 @@ def test_opening_metrics_follow_the_driver():
   assert opening_metrics([None], driven[:1])["mouth_opening_correlation"] is None
 
 
+def test_retarget_from_a_motion_file_is_the_same(system, clip, tmp_path):
+  write_reconstruction(system, [clip], str(tmp_path / "run"), StubDetector())
+  sources = {"video": clip, "npz": str(tmp_path / "run" / "motion.npz")}
+  sources["csv"] = str(tmp_path / "run" / "motion.csv")
+  vertices = {}
+  for name, source in sources.items():
+    driver = open_driver(system, [source], StubDetector())
+    out = str(tmp_path / name)
+    driven = retarget(system, driver, str(tmp_path / "run"), out, StubDetector())
+    vertices[name] = driven.vertices
+  np.testing.assert_array_equal(vertices["npz"], vertices["csv"])
+  np.testing.assert_allclose(vertices["npz"], vertices["video"], atol=1e-6)
+  metrics = json.loads(open(tmp_path / "npz" / "metrics.json").read())
+  assert metrics["frames"] == 8 and metrics["mouth_opening_correlation"] is None
+  video = list(read_frames(str(tmp_path / "npz" / "driven.mp4"), None))
+  assert video[0].image.shape == (SIZE, SIZE, 3)
+
+
+def test_open_driver_adjusts_the_motion(system, clip):
+  plain = open_driver(system, [clip], StubDetector()).motion.tracking.expression
+  driver = open_driver(
+    system, [clip], StubDetector(), gains={"jaw_open": 0.5}, neutral_frame=2
+  )
+  expected = np.maximum((plain - plain[2]) / (1 - plain[2]), 0) * [0.5, 1, 1]
+  np.testing.assert_allclose(driver.motion.tracking.expression, expected, atol=1e-6)
+  assert (driver.motion.tracking.expression[2] == 0).all()
+
+
 def test_retarget_exception_raised(system, clip, tmp_path):
   out = str(tmp_path / "out")
+  driver = open_driver(system, [clip], StubDetector())
   with pytest.raises(UserError, match="nobody.npz"):
-    retarget(system, [clip], str(tmp_path / "nobody.npz"), out, StubDetector())
+    retarget(system, driver, str(tmp_path / "nobody.npz"), out, StubDetector())
   with pytest.raises(UserError, match="neither a person.npz nor images"):
-    retarget(system, [clip], str(tmp_path / "out"), out, StubDetector())
+    retarget(system, driver, str(tmp_path / "out"), out, StubDetector())
   with pytest.raises(UserError, match="missing.mp4"):
-    retarget(system, [str(tmp_path / "missing.mp4")], clip, out, StubDetector())
+    open_driver(system, [str(tmp_path / "missing.mp4")], StubDetector())
+  with pytest.raises(UserError, match="no frame 99"):
+    open_driver(system, [clip], StubDetector(), neutral_frame=99)
+  with pytest.raises(UserError, match="no blendshape wings"):
+    open_driver(system, [clip], StubDetector(), gains={"wings": 2.0})
   assert os.listdir(out) == []
