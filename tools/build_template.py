@@ -8,6 +8,11 @@ r"""Builds a face template and, if asked, a contact sheet to look at.
 
 The default template is built from measured control points and anatomy, in seconds; the
 other commands build it themselves on first use and keep it in the user's cache folder.
+With --compare_to, a template file or ICT-FaceKit's folder, it prints how far the two
+agree: landmarks, surfaces, every blendshape; --json prints the same for programs.
+
+  pface_build_template --compare_to=ICT-FaceKit
+
 ICT-FaceKit (MIT licence) is read from its folder as published. A folder of OBJ files
 holds neutral.obj and one OBJ per expression, of any name, with the same vertices, a UV
 layout, y up and the face looking along +z; one glTF file with named morph targets does
@@ -52,17 +57,23 @@ flags.DEFINE_float(
 flags.DEFINE_string("licence", "unknown", "obj_folder: the licence of the shapes.")
 flags.DEFINE_string("output", None, "The template's .npz file to write.")
 flags.DEFINE_string("preview", None, "A PNG to write: shape, maps, every blendshape.")
+flags.DEFINE_string(
+  "compare_to", None, "A template file or ICT-FaceKit's folder to compare with."
+)
+flags.DEFINE_boolean("json", False, "Print the comparison as JSON, and nothing else.")
 
 
 def main(argv: Sequence[str]) -> None:
   """Builds, writes, and says what came out."""
   del argv
-  from personalized_face.authoring import sources
+  from personalized_face.authoring import compare, sources
   from personalized_face.authoring.preview import write_contact_sheet
   from personalized_face.core.errors import UserError
 
-  if not FLAGS.output and not FLAGS.preview:
-    raise UserError("There is nothing to write; give --output or --preview or both.")
+  if not (FLAGS.output or FLAGS.preview or FLAGS.compare_to):
+    raise UserError("There is nothing to do; give --output, --preview or --compare_to.")
+  if FLAGS.json and not FLAGS.compare_to:
+    raise UserError("--json is the form of a comparison; give --compare_to too.")
   template = sources.build(
     FLAGS.source,
     FLAGS.input_dir,
@@ -76,11 +87,16 @@ def main(argv: Sequence[str]) -> None:
     template.save(FLAGS.output)
   if FLAGS.preview:
     write_contact_sheet(template, FLAGS.preview)
-  print(
-    f"Template {template.name!r} ({template.hash}): {template.num_vertices} vertices, "
-    f"{template.num_blendshapes} blendshapes, {template.uv_size} texels a side; "
-    f"written: {', '.join(filter(None, [FLAGS.output, FLAGS.preview]))}."
-  )
+  if not FLAGS.json:
+    written = ", ".join(filter(None, [FLAGS.output, FLAGS.preview])) or "nothing"
+    print(
+      f"Template {template.name!r} ({template.hash}): {template.num_vertices} "
+      f"vertices, {template.num_blendshapes} blendshapes, {template.uv_size} texels a "
+      f"side; written: {written}."
+    )
+  if FLAGS.compare_to:
+    found = compare.compare(template, compare.load_reference(FLAGS.compare_to))
+    print(compare.to_json(found) if FLAGS.json else compare.report(found))
 
 
 def _numbers(flag: str, words: Sequence[str]) -> list[float]:

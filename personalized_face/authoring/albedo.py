@@ -95,7 +95,8 @@ def mean_albedo(control_uv: np.ndarray, size: int) -> np.ndarray:
   lips = coverage(control_uv[list(regions.LIPS_OUTER)], size)
   image = _blend(image, LIPS, 0.95 * gaussian_filter(lips, 0.6))
   for nostril in (regions.RIGHT_NOSTRIL, regions.LEFT_NOSTRIL):
-    share = coverage(_ellipse_through(control_uv[list(nostril)]), size)
+    opening = _ellipse_through(control_uv[list(nostril)])
+    share = coverage(opening.mean(0) + 1.15 * (opening - opening.mean(0)), size)
     image = _blend(image, NOSTRILS, np.minimum(1.2 * gaussian_filter(share, 0.7), 0.9))
   return _holes_painted(image, control_uv).astype(np.float32)
 

@@ -5,11 +5,15 @@ The reference is laid on the template by the similarity that fits its 68 anatomi
 landmarks best; all distances are then at the template's size, in millimetres.
 """
 
+import json
+import os
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from personalized_face.authoring import ict_facekit
+from personalized_face.authoring.cache import load_template
 from personalized_face.core import topology
 from personalized_face.template.face_template import FaceTemplate
 
@@ -47,6 +51,18 @@ class Comparison(NamedTuple):
   surface_p95: float  # 95th percentile, both ways pooled with equal weight
   shapes: tuple[ShapeAgreement, ...]
   left_out: tuple[str, ...]  # shapes in both that do not move in one of them
+
+
+def load_reference(path: str) -> FaceTemplate:
+  """A template file, or ICT-FaceKit's folder (its narrow face).
+
+  Raises:
+    UserError: it is neither.
+  """
+  if os.path.isdir(path):
+    # No detector: only the annotated landmarks are compared.
+    return ict_facekit.build_ict_template(path, detect=None, region="narrow_face")
+  return load_template(path)
 
 
 def compare(template: FaceTemplate, reference: FaceTemplate) -> Comparison:
@@ -209,3 +225,10 @@ def report(comparison: Comparison) -> str:
   if comparison.left_out:
     lines.append(f"move nothing in one of them: {', '.join(comparison.left_out)}")
   return "\n".join(lines)
+
+
+def to_json(comparison: Comparison) -> str:
+  """The comparison for programs; the keys are the fields' names."""
+  fields = comparison._asdict()
+  fields["shapes"] = [shape._asdict() for shape in comparison.shapes]
+  return json.dumps(fields, indent=2)

@@ -28,7 +28,7 @@ CHIN_STEP = (0.19, 0.24)  # under the chin
 # 105-120 degrees, Ellenbogen and Karlin 1980).
 RING_BEND = (0.45, 0.95)
 CHIN_LEVEL = (0.75, 1.0)
-LIP_GAP = 0.003  # between the lips' front edges when shut
+LIP_GAP = 0.001  # between the lips' front edges when shut
 LIP_ROLL = (0.012, 0.05)  # how far the rim lies above its lip's edge, and behind it
 
 

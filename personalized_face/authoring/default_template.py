@@ -8,7 +8,14 @@ their sizes were set against.
 
 import numpy as np
 
-from personalized_face.authoring import albedo, blendshapes, layout, meshing, surface
+from personalized_face.authoring import (
+  albedo,
+  blendshapes,
+  flips,
+  layout,
+  meshing,
+  surface,
+)
 from personalized_face.authoring.anatomy import Rig
 from personalized_face.authoring.control_points import (
   build_control_points,
@@ -41,6 +48,12 @@ def build_default_template(control_points_path: str | None = None) -> FaceTempla
   plane = layout.flatten(points)
   mesh = meshing.triangulate(points, plane)
   vertices = surface.lift(points, plane, mesh)
+  creases = [mesh.rims[name] for name in ("lips", "left_lids", "right_lids")]
+  triangles = flips.mend(mesh.triangles, vertices, mesh.plane, mesh.mirror, creases)
+  mesh = mesh._replace(triangles=triangles)
+  free = np.ones(len(vertices), bool)
+  free[np.concatenate([*mesh.rims.values(), mesh.control_vertices])] = False
+  vertices = flips.relax(vertices, triangles, free, mesh.mirror)
   names, deltas = blendshapes.build_blendshapes(Rig(points, mesh, vertices))
   uv = layout.to_uv(mesh.plane).astype(np.float32)
   deltas = deltas.astype(np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 from scipy.interpolate import CubicSpline, RBFInterpolator
+from scipy.spatial import cKDTree
 
 from personalized_face.authoring.control_points import ControlPoints
 from personalized_face.authoring.meshing import PlaneMesh
@@ -20,9 +21,14 @@ SPLINE_SMOOTHING = 2e-6
 # smooth surface with points 5 mm apart is kept to about three quarters.
 ATTRACTION = 8000.0
 ATTRACTION_RIMS = 1e6
+SOFT_CORNER = 0.02  # dm, of the mouth
+# Control points closer together than this share one pull: the detector's noise between
+# neighbours would crease the corners of the mouth.
+LONE_SPACING = 0.05  # dm
 # The floor of the nostrils, which the detector's points bridge; up and back, as the
 # airway runs.
 NOSTRIL_DEPTH = 0.06
+NOSTRIL_REACH = 1.2  # of the dent, in radii of the opening
 NOSTRIL_DIRECTION = np.array([0.0, 0.82, -0.57])
 FAIRING_PASSES = 2  # the curvature is measured on the surface of the pass before
 
@@ -43,12 +49,20 @@ def lift(points: ControlPoints, plane: np.ndarray, mesh: PlaneMesh) -> np.ndarra
   )
   vertices = symmetric(spline(mesh.plane), mesh.mirror)
   weight = np.zeros(len(vertices))
-  weight[mesh.control_vertices] = ATTRACTION
+  spacing = cKDTree(points.positions).query(points.positions, k=2)[0][:, 1]
+  weight[mesh.control_vertices] = (
+    ATTRACTION * np.minimum(spacing / LONE_SPACING, 1) ** 2
+  )
   target = vertices.copy()
   target[mesh.control_vertices] = points.positions
   for name, curve in _rim_curves(points, plane, mesh).items():
     target[mesh.rims[name]] = curve
-    weight[mesh.rims[name]] = ATTRACTION_RIMS
+    loop = mesh.rims[name]
+    weight[loop] = ATTRACTION_RIMS
+    if name in ("mouth", "lips"):
+      # Pinned corners would dent the cheek: they may give way to the skin around.
+      x = np.abs(target[loop, 0])
+      weight[loop[x > x.max() - SOFT_CORNER]] = ATTRACTION
   for _ in range(FAIRING_PASSES):
     vertices = symmetric(_fair(vertices, mesh.triangles, target, weight), mesh.mirror)
   right = _nostril(mesh)
@@ -63,7 +77,7 @@ def _nostril(mesh: PlaneMesh) -> np.ndarray:
   # The ellipse through four corners spread evenly about it.
   shape = np.linalg.inv(2 * np.cov(corner.T, bias=True))
   square = np.einsum("vi,ij,vj->v", offset, shape, offset)
-  return np.clip(1 - square**2, 0, 1)
+  return np.clip(1 - square / NOSTRIL_REACH**2, 0, 1) ** 2
 
 
 def _rim_curves(points: ControlPoints, plane, mesh: PlaneMesh) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Comparing templates: a template against itself, moved, scaled and disturbed."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -71,3 +72,26 @@ def test_nearest_points_against_every_triangle():
   brute = np.linalg.norm(points[:, None] - samples[None], axis=-1).min(1)
   assert (found.distance <= brute + 1e-12).all()
   np.testing.assert_allclose(found.distance, brute, atol=0.02)  # spacing of samples
+
+
+def test_the_default_against_ict_facekit(template, shared_data):
+  """Not independent: the landmarks and the sizes of the shapes were set against it."""
+  folder = shared_data / "ict_facekit"
+  if not folder.is_dir():
+    pytest.skip(f"no ICT-FaceKit in {folder}")
+  found = compare.compare(template, compare.load_reference(str(folder)))
+  assert found.landmark_rms < 3  # measured 2.0 mm
+  assert found.surface_mean < 1.8  # 1.3
+  assert found.surface_p95 < 4.5  # 3.8
+  assert len(found.shapes) == 55
+  cosines = np.array([s.cosine for s in found.shapes])
+  assert np.median(cosines) > 0.75 and cosines.min() > 0.4  # 0.87 and 0.66
+  for shape in found.shapes:
+    assert 0.5 < shape.ratio < 2, shape.name  # 0.78 to 1.18
+
+
+def test_json_holds_what_the_table_does(template):
+  found = compare.compare(template, template)
+  data = json.loads(compare.to_json(found))
+  assert data["landmark_rms"] == found.landmark_rms
+  assert data["shapes"][0] == found.shapes[0]._asdict()

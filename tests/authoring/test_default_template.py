@@ -5,7 +5,13 @@ import os
 import numpy as np
 import pytest
 
-from personalized_face.authoring import anatomy, cache, eyes
+from personalized_face.authoring import (
+  anatomy,
+  cache,
+  eyes,
+  flips,
+  reference_landmarks,
+)
 from personalized_face.authoring.default_template import build_default_template
 from personalized_face.core import mediapipe_regions as regions
 from personalized_face.core import topology
@@ -104,7 +110,80 @@ def test_triangles_face_outward_and_are_no_slivers(template):
   sides = ((b - a) ** 2 + (c - b) ** 2 + (a - c) ** 2).sum(-1)
   quality = 2 * np.sqrt(3) * np.linalg.norm(normal, axis=-1) / sides
   assert np.percentile(quality, 1) > 0.25  # 1 is equilateral
-  assert quality.min() > 0.02
+  # L_bg leaves out triangles lower than a hundredth of their longest side; none is
+  # near that: twice the area over the square of the longest side.
+  longest = np.max([((q - p) ** 2).sum(-1) for p, q in ((a, b), (b, c), (c, a))], 0)
+  assert (np.linalg.norm(normal, axis=-1) / longest).min() > 0.03
+  smallest = flips.smallest_angles(template.vertices[template.triangles])
+  assert np.degrees(smallest.min()) > 2
+
+
+def test_area_distortion_of_the_layout_is_bounded(template):
+  """Texels per area, against the median: rims are spread open, nothing is starved."""
+
+  def areas(points):
+    a, b, c = (points[template.triangles[:, i]].astype(float) for i in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=-1)
+
+  flat = np.append(template.uv, np.zeros([template.num_vertices, 1]), -1)
+  ratio = areas(flat) / areas(template.vertices)
+  low, high = np.percentile(ratio / np.median(ratio), [1, 95])
+  assert low > 1 / 3 and high < 3  # measured 0.41 and 2.4
+
+
+def _mouth_arcs(template):
+  """The upper and the lower rim of the mouth, from the person's right."""
+  loops = topology.boundary_loops(template.triangles)[1:]
+  loop = next(r for r in loops if template.vertices[r, 1].mean() < -0.1)
+  loop = np.roll(loop, -template.vertices[loop, 0].argmin())
+  turn = template.vertices[loop, 0].argmax()
+  arcs = loop[: turn + 1], np.append(loop[turn:], loop[0])[::-1]
+  return sorted(arcs, key=lambda arc: -template.vertices[arc, 1].mean())
+
+
+@pytest.mark.parametrize(
+  "names",
+  [
+    *((n,) for n in ICT_NAMES if n.startswith(("mouth", "jaw", "cheek"))),
+    ("mouthSmile_L", "mouthSmile_R", "jawOpen"),
+    ("mouthPucker", "jawOpen"),
+    ("mouthPress_L", "mouthPress_R"),
+  ],
+  ids="+".join,
+)
+def test_lips_do_not_pass_each_other(template, names):
+  """The lower lip's rim stays below the upper one's all along, at weight 1."""
+  if names == ("mouthClose",):
+    names = ("mouthClose", "jawOpen")  # what it corrects
+  vertices = template.vertices + sum(shape(template, name) for name in names)
+  upper, lower = (vertices[arc] for arc in _mouth_arcs(template))
+  low = max(upper[:, 0].min(), lower[:, 0].min())
+  high = min(upper[:, 0].max(), lower[:, 0].max())
+  x = np.linspace(low, high, 80)[6:-6]
+  heights = [
+    np.interp(x, np.sort(p[:, 0]), p[np.argsort(p[:, 0]), 1]) for p in (upper, lower)
+  ]
+  # Decimetres. A jaw that slides sideways shifts the slope of one rim past the other's
+  # by 0.1 mm next to a corner.
+  assert (heights[0] - heights[1]).min() > -0.002
+
+
+def test_neutral_lips_touch(template):
+  """So that a closed mouth can be fitted: no visible gap where the lips meet."""
+  upper, lower = landmark(template, 62), landmark(template, 66)
+  assert 0 < upper[1] - lower[1] < 0.003  # decimetres; 1 mm is a pixel
+
+
+def test_anatomical_landmarks(template):
+  own, detectors = template.anatomical_landmarks, template.landmark_vertices
+  mirror = list(reference_landmarks.MIRROR68)
+  np.testing.assert_array_equal(template.mirror_vertices[own], own[mirror])
+  apart = np.linalg.norm(template.vertices[own] - template.vertices[detectors], axis=-1)
+  # The jaw is where the conventions differ: more than a centimetre at its angle.
+  assert apart[:17].max() > 0.08
+  assert apart[36:48].max() < 0.03  # the eyes mean the same in both
+  points = template.vertices[own]
+  assert points[61, 1] > points[67, 1] and points[63, 1] > points[65, 1]
 
 
 def test_border_and_three_holes(template):

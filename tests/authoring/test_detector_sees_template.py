@@ -34,7 +34,7 @@ def _moved(viewer, *names):
   return (template.vertices + template.blendshape_deltas[index].sum(0))[None]
 
 
-@pytest.mark.parametrize("yaw", [0, 30, -30])
+@pytest.mark.parametrize("yaw", [0, 30, -30, 45, -45])
 def test_landmarks_where_the_detector_puts_them(viewer, detect, yaw):
   neutral = viewer.template.vertices[None]
   found = detect(viewer.textured(neutral, (0, yaw, 0))[0])[list(regions.IBUG68)]
