@@ -16,7 +16,9 @@ from personalized_face.losses.landmark import landmark_loss, landmark_weights
 from personalized_face.losses.parsing import parsing_loss
 from personalized_face.losses.photometric import image_gradient_loss, photometric_loss
 from personalized_face.losses.regularization import regularization_loss
+from personalized_face.losses.sliding_contour import SlidingContour
 from personalized_face.losses.smoothness import shape_smoothness_loss
+from personalized_face.rendering.camera import Camera
 from personalized_face.template.face_template import FaceTemplate
 
 
@@ -49,6 +51,8 @@ class FaceLoss:
     jaw_weight: float = 0.5,
     blendshape_gradient_form: str = "fourth_vertex",
     dtype: tf.DType = tf.float32,
+    sliding_contour: bool = False,
+    camera: Camera | None = None,
   ):
     """Builds the edge list and the constants of the blendshape gradient loss.
 
@@ -58,7 +62,16 @@ class FaceLoss:
       jaw_weight: of the 17 contour landmarks, the others weigh 1.
       blendshape_gradient_form: one of blendshape_gradient.FORMS.
       dtype: of the outputs.
+      sliding_contour: whether L_lm takes the jaw where each view's outline runs
+        (losses/sliding_contour.py) instead of at fixed vertices.
+      camera: the system's; only the sliding contour needs it.
+
+    Raises:
+      ValueError: a sliding contour without camera.
     """
+    if sliding_contour and camera is None:
+      raise ValueError("FaceLoss.sliding_contour needs the camera")
+    self._contour = SlidingContour(template, camera) if sliding_contour else None
     self._image_size = image_size
     self._landmark_weights = landmark_weights(jaw_weight)
     self._edges = topology.edges(template.triangles)
@@ -94,12 +107,13 @@ class FaceLoss:
     """Every term, ready to be evaluated."""
     rendering, tracking = outputs.rendering, outputs.tracking
     pictures = (batch.images, rendering.image, rendering.mask)
+    landmarks = self._contour(outputs) if self._contour else outputs.landmarks
     return {
       "photometric": partial(photometric_loss, *pictures),
       "image_gradient": partial(image_gradient_loss, *pictures),
       "landmark": partial(
         landmark_loss,
-        outputs.landmarks,
+        landmarks,
         batch.landmarks,
         self._image_size,
         self._landmark_weights,

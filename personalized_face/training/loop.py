@@ -61,7 +61,7 @@ def train(
   Raises:
     UserError: a loss term that is not finite, named with its stage and step.
   """
-  face_loss = FaceLoss(system.template, system.camera.height)
+  face_loss = FaceLoss(system.template, system.camera.height, camera=system.camera)
   terms: dict[str, float] = {}
   for index, name in enumerate(stages):
     stage, weights = configured_stage(name)
