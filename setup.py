@@ -27,6 +27,7 @@ COMMANDS = (
   "evaluate",
   "export",
   "export_avatar",
+  "inspect_data",
   "personalize",
   "prepare_data",
   "reconstruct",
@@ -80,6 +81,11 @@ TEST_REQUIREMENTS = [
 ]
 
 
+# The runner of data/beam_runner.py. 2.77 wants pyarrow below 26: where the lock has 26,
+# install it after the rest and without the lock.
+BEAM_REQUIREMENTS = ["apache-beam>=2.60,<3"]
+
+
 def _version() -> str:
   text = (ROOT / "personalized_face" / "__init__.py").read_text(encoding="utf-8")
   return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
@@ -104,7 +110,7 @@ setup(
     "personalized_face.data_specs": ["**/*"],
   },
   install_requires=REQUIREMENTS,
-  extras_require={"test": TEST_REQUIREMENTS},
+  extras_require={"test": TEST_REQUIREMENTS, "beam": BEAM_REQUIREMENTS},
   entry_points={
     "console_scripts": [
       f"pface_{name} = personalized_face.tools.{name}:run" for name in COMMANDS

@@ -18,6 +18,7 @@ Exit status: 0 if every input is of use (or no more than --max_failures are not)
 the records are complete but some inputs are of no use, 1 if there are no records.
 """
 
+import functools
 from collections.abc import Sequence
 
 from absl import flags
@@ -36,6 +37,10 @@ flags.DEFINE_integer(
   "max_failures", None, "More inputs of no use end the run; none: no number does."
 )
 flags.DEFINE_bool("follow_links", False, "Reads links that lead out of an --input.")
+flags.DEFINE_bool("beam", False, "Runs as an Apache Beam pipeline (extra [beam]).")
+flags.DEFINE_multi_string(
+  "beam_flag", [], "Beam's own flags, such as --beam_flag=--runner=FlinkRunner."
+)
 flags.DEFINE_string("report", None, "A .json file that gets the figures of the run.")
 flags.DEFINE_multi_string("gin_file", ["data/video.gin"], "Configurations.")
 flags.DEFINE_multi_string("gin_param", [], "Single values, 'name = value'.")
@@ -64,12 +69,23 @@ def main(argv: Sequence[str]) -> int:
     num_workers=FLAGS.num_workers,
     max_failures=FLAGS.max_failures,
     follow_links=FLAGS.follow_links,
+    runner=_runner(),
   )
   if FLAGS.report:
     write_report(FLAGS.report, info, FLAGS.output_dir)
   print(describe(info, FLAGS.output_dir))
   failed = sum(info["inputs"].get(status, 0) for status in FAILURES)
   return _SOME_FAILED if failed > (FLAGS.max_failures or 0) else 0
+
+
+def _runner():
+  from personalized_face.data import runner
+
+  if not (FLAGS.beam or FLAGS.beam_flag):
+    return runner.run_units
+  from personalized_face.data import beam_runner
+
+  return functools.partial(beam_runner.run_units, flags=FLAGS.beam_flag)
 
 
 def run() -> None:

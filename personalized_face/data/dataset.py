@@ -6,16 +6,23 @@ Section 4: mini-batches of groups "each of N images chosen randomly from differe
 of a video to ensure sufficient diversity". The same seed gives the same batches.
 """
 
+import collections
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import gin
+import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, Batch, Tensor
 from personalized_face.data import records
+from personalized_face.data.appearance import Appearance
 from personalized_face.data.augment import Jitter
 
 # Records in the shuffle's reservoir: of about 1 MB, in compressed form.
 _SHUFFLE_RECORDS = 256
+_SHARDS_AT_ONCE = 16
 
 
 @gin.configurable(module="data", denylist=["records_dir", "split"])
@@ -28,6 +35,8 @@ def make_dataset(
   shuffle: bool = True,
   repeat: bool = True,
   cache: bool = False,
+  records_per_person: int | None = None,
+  skip_batches: int = 0,
 ) -> tf.data.Dataset:
   """Batches of B groups of N frames for training.
 
@@ -41,10 +50,15 @@ def make_dataset(
     frames_per_group: N; a record must have as many frames.
     seed: of the order of the records and of the frames drawn.
     shuffle: False takes the records in file order and the middle of each stretch, as
-      it is; True also moves each crop by gin's `Jitter`.
+      it is; True also moves each crop by gin's `Jitter`, and recolours and mirrors
+      groups by its `Appearance`.
     repeat: True never ends; False makes one pass, rounded up to whole batches (the
       last one filled from the start again).
     cache: keeps the records (compressed) in memory; for small corpora.
+    records_per_person: who has more records gives, in the mean, so many a pass, other
+      ones each time: persons count alike, not clips. None uses every record.
+    skip_batches: so many come first that are left out, undecoded: a run that goes on
+      gets what an uninterrupted one would have got.
 
   Returns:
     Batch of images [B, N, size, size, 3] float32 in [0, 1], landmarks [B, N, 68, 2]
@@ -53,39 +67,158 @@ def make_dataset(
   Raises:
     UserError: no records there, an empty split, or clips of fewer than N frames.
   """
-  info = records.read_info(records_dir)
-  jitter = Jitter()
-  paths = records.shard_paths(records_dir, split)
-  counts = info["splits"][split]
-  if counts["shortest_record"] < frames_per_group:
+  counts = records.read_info(records_dir)["splits"][split]
+  groups = _groups(
+    records_dir, split, frames_per_group, seed, shuffle, cache, records_per_person
+  )
+  if not repeat:
+    batches = -(-counts["records"] // groups_per_batch)
+    groups = groups._replace(
+      serialized=groups.serialized.take(batches * groups_per_batch)
+    )
+  return (
+    groups.serialized.skip(skip_batches * groups_per_batch)
+    .map(groups.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    .batch(groups_per_batch, drop_remainder=True)
+    .prefetch(2)
+  )
+
+
+def make_mixed_dataset(
+  records_dirs: Sequence[str],
+  split: str = "train",
+  groups_per_batch: int = 8,
+  frames_per_group: int = 4,
+  seed: int = 0,
+  records_per_person: int | None = None,
+  skip_batches: int = 0,
+) -> tf.data.Dataset:
+  """Batches of groups drawn from several corpora by their weights; never ends.
+
+  Args:
+    records_dirs: folders that `prepare` made, with crops of one size; the weight of
+      each is its corpus's (`weight` in data_specs).
+    split, groups_per_batch, frames_per_group, seed, records_per_person, skip_batches:
+      see `make_dataset`.
+
+  Returns:
+    Batches as of `make_dataset`.
+
+  Raises:
+    UserError: see `make_dataset`; crops of several sizes.
+  """
+  infos = [records.read_info(folder) for folder in records_dirs]
+  if len({info["preparation"]["size"] for info in infos}) > 1:
     raise UserError(
-      f"The split {split!r} of {records_dir} has clips of "
-      f"{counts['shortest_record']} frames, too few for groups of {frames_per_group}; "
-      "prepare them again with a larger Preparation.min_frames."
+      f"{', '.join(records_dirs)} have crops of several sizes; prepare them alike."
+    )
+  sources = [
+    _groups(folder, split, frames_per_group, seed + i, True, False, records_per_person)
+    for i, folder in enumerate(records_dirs)
+  ]
+  # Which corpus a record is of goes with it, since each decodes with its own numbers.
+  tagged = [
+    source.serialized.map(lambda number, record, i=i: (i, number, record))
+    for i, source in enumerate(sources)
+  ]
+  weights = np.array([info.get("weight", 1.0) for info in infos], np.float64)
+  mixed = tf.data.Dataset.sample_from_datasets(
+    tagged, weights / weights.sum(), seed, stop_on_empty_dataset=False
+  )
+
+  def decode(corpus: Tensor, number: Tensor, record: Tensor) -> Batch:
+    return tf.switch_case(
+      corpus, [lambda s=source: s.decode(number, record) for source in sources]
+    )
+
+  return (
+    mixed.skip(skip_batches * groups_per_batch)
+    .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    .batch(groups_per_batch, drop_remainder=True)
+    .prefetch(2)
+  )
+
+
+class _Groups(NamedTuple):
+  """Records in the order in which they are used, and what makes a group of each."""
+
+  serialized: tf.data.Dataset  # (number, record), without end
+  decode: Callable[[Tensor, Tensor], Batch]
+
+
+def _groups(
+  records_dir: str,
+  split: str,
+  frames_per_group: int,
+  seed: int,
+  shuffle: bool,
+  cache: bool,
+  records_per_person: int | None,
+) -> _Groups:
+  """See `make_dataset`."""
+  info = records.read_info(records_dir)
+  jitter, appearance = Jitter(), Appearance()
+  paths = records.shard_paths(records_dir, split)
+  shortest = info["splits"][split]["shortest_record"]
+  if shortest < frames_per_group:
+    raise UserError(
+      f"The split {split!r} of {records_dir} has clips of {shortest} frames, too few "
+      f"for groups of {frames_per_group}; prepare them again with a larger "
+      "Preparation.min_frames."
     )
   dataset = tf.data.TFRecordDataset(paths)
+  if shuffle:
+    # Several shards at once: records that lie side by side are of alike names.
+    dataset = tf.data.Dataset.from_tensor_slices(paths).interleave(
+      tf.data.TFRecordDataset,
+      cycle_length=min(len(paths), _SHARDS_AT_ONCE),
+      num_parallel_calls=tf.data.AUTOTUNE,
+      deterministic=True,
+    )
   if cache:
     dataset = dataset.cache()
   if shuffle:
     dataset = dataset.shuffle(_SHUFFLE_RECORDS, seed, reshuffle_each_iteration=True)
   dataset = dataset.repeat()
-  if not repeat:
-    batches = -(-counts["records"] // groups_per_batch)
-    dataset = dataset.take(batches * groups_per_batch)
+  if records_per_person is not None:
+    chosen = _person_balance(records_dir, split, records_per_person, seed)
+    dataset = dataset.enumerate().filter(chosen).map(lambda number, record: record)
 
-  def group(number: Tensor, serialized: Tensor) -> Batch:
+  def decode(number: Tensor, serialized: Tensor) -> Batch:
     record = tf.io.parse_single_example(serialized, records.feature_specs())
     numbers = [seed, number] if shuffle else None
     chosen = stretch_indices(record["num_frames"], frames_per_group, numbers)
-    decoded = _decode(record, chosen, info["preparation"]["size"])
-    return jitter.apply(decoded, numbers) if numbers and jitter.moves else decoded
+    group = _decode(record, chosen, info["preparation"]["size"])
+    if numbers and jitter.moves:
+      group = jitter.apply(group, numbers)
+    return appearance.apply(group, numbers) if numbers and appearance.changes else group
 
-  return (
-    dataset.enumerate()
-    .map(group, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    .batch(groups_per_batch, drop_remainder=True)
-    .prefetch(2)
+  return _Groups(dataset.enumerate(), decode)
+
+
+def _person_balance(
+  records_dir: str, split: str, records_per_person: int, seed: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+  """Whether a record is used this time: with probability `wanted / there are`."""
+  person = tf.io.FixedLenFeature([], tf.string)
+  counts = collections.Counter()
+  for path in records.shard_paths(records_dir, split):
+    for serialized in tf.data.TFRecordDataset(path):
+      parsed = tf.io.parse_single_example(serialized, {"person": person})
+      counts[parsed["person"].numpy()] += 1
+  table = tf.lookup.StaticHashTable(
+    tf.lookup.KeyValueTensorInitializer(
+      tf.constant(list(counts)), tf.constant(list(counts.values()), tf.float32)
+    ),
+    default_value=1.0,
   )
+
+  def chosen(number: Tensor, serialized: Tensor) -> Tensor:
+    parsed = tf.io.parse_single_example(serialized, {"person": person})
+    draw = tf.random.stateless_uniform([], tf.stack([seed, number]))
+    return draw * table.lookup(parsed["person"]) < records_per_person
+
+  return chosen
 
 
 def make_eval_dataset(

@@ -7,6 +7,7 @@ from personalized_face.core.errors import UserError
 from personalized_face.data.dataset import (
   make_dataset,
   make_eval_dataset,
+  make_mixed_dataset,
   stretch_indices,
 )
 
@@ -108,3 +109,57 @@ def test_make_dataset_exception_raised(folder, tmp_path):
     make_dataset(str(tmp_path / "absent"))
   with pytest.raises(UserError, match="no training records"):
     make_eval_dataset(str(tmp_path / "absent"))
+
+
+def test_resume_without_decoding_what_is_skipped(folder):
+  whole = _batches(folder, 9, groups_per_batch=2, seed=3)
+  rest = _batches(folder, 4, groups_per_batch=2, seed=3, skip_batches=5)
+  for a, b in zip(whole[5:], rest, strict=True):
+    np.testing.assert_array_equal(a.images, b.images)
+
+
+def test_every_shard_is_read(tmp_path):
+  clips = [toy_clip(5, f"clip{i}") for i in range(12)]
+  folder = write_toy_records(tmp_path, clips, num_shards=5)
+  dataset = make_dataset(folder, groups_per_batch=1, frames_per_group=1, repeat=False)
+  assert len(list(dataset)) == 12
+
+
+def _persons_seen(folder, count, **kwargs):
+  """How often a frame of the person of long clips (numbers past 11) comes up."""
+  batches = _batches(folder, count, groups_per_batch=1, frames_per_group=1, **kwargs)
+  return np.mean([batch.landmarks[0, 0, 0, 0] >= 100 for batch in batches])
+
+
+def test_persons_are_balanced_not_clips(tmp_path):
+  """One person has a single clip, another nine."""
+  clips = [toy_clip(10, "a", "ann")] + [toy_clip(10, f"b{i}", "bob") for i in range(9)]
+  bob = [c._replace(landmarks=c.landmarks + 100) for c in clips[1:]]
+  folder = write_toy_records(tmp_path, [clips[0], *bob])
+  assert abs(_persons_seen(folder, 200) - 0.9) < 0.02  # whole passes of ten records
+  # 400 draws at 1/2 have a standard deviation of 0.025.
+  assert abs(_persons_seen(folder, 400, records_per_person=1) - 0.5) < 0.1
+
+
+def test_corpora_are_mixed_by_their_weights(tmp_path):
+  folders = []
+  for name, weight, shift in (("a", 3.0, 0), ("b", 1.0, 100)):
+    (tmp_path / name).mkdir()
+    clips = [toy_clip(10, f"{name}{i}") for i in range(3)]
+    clips = [c._replace(landmarks=c.landmarks + shift) for c in clips]
+    folders.append(write_toy_records(tmp_path / name, clips, weight=weight))
+
+  def numbers(count, **kwargs):
+    dataset = make_mixed_dataset(
+      folders, groups_per_batch=2, frames_per_group=2, **kwargs
+    )
+    return np.stack([b.landmarks[..., 0, 0] for b in dataset.take(count)])
+
+  drawn = numbers(150)
+  # 300 draws at 1/4 have a standard deviation of 0.025.
+  assert abs((drawn[..., 0] >= 100).mean() - 0.25) < 0.1
+  np.testing.assert_array_equal(drawn[5:9], numbers(4, skip_batches=5))
+  (tmp_path / "c").mkdir()
+  other = write_toy_records(tmp_path / "c", [toy_clip(9, size=24)], size=24)
+  with pytest.raises(UserError, match="several sizes"):
+    make_mixed_dataset([*folders, other])
