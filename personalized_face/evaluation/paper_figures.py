@@ -105,7 +105,8 @@ def personalization_figure(
     [item.name for item in solved],
     "As Fig. 3 of the paper. The template without corrections; with the identity's "
     "(neutral shape and static albedo); with the expression-specific ones as well; "
-    "that face from two other sides under other light. The tracking is the same throughout.",
+    "that face from two other sides under other light. The tracking is the same "
+    "throughout.",
   )
 
 
