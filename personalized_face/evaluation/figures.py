@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from personalized_face.core.types import Rendering
 from personalized_face.data.crop import Square, crop_image
 from personalized_face.evaluation.predictions import Prediction
 from personalized_face.export.files import replacing
@@ -205,15 +204,6 @@ def error_map(
   return figure
 
 
-def rendering_of(prediction: Prediction) -> Rendering | None:
-  """What a prediction holds of a Rendering, without a batch; None if it has none."""
-  if prediction.rendering is None:
-    return None
-  mask = np.asarray(prediction.mask, np.float32)
-  zeros = np.zeros_like(prediction.rendering)
-  return Rendering(prediction.rendering, mask, zeros, zeros, zeros, zeros)
-
-
 def overlay_of(picture: np.ndarray, prediction: Prediction) -> np.ndarray | None:
   """The crop of the picture with the rendered face on it, [S, S, 3] in [0, 1]."""
   if prediction.rendering is None:
@@ -243,8 +233,8 @@ def _shaded(
   facing = normals[:, 2] / np.where(lengths > 0, lengths, 1)
   seen = np.flatnonzero(facing > 0)
   seen = seen[np.argsort(corners[seen, :, 2].mean(axis=1))]
-  scale, colours = Normalize(0, limit), colormaps["viridis"].copy()
-  colours.set_bad("#bbbbbb")
+  scale = Normalize(0, limit)
+  colours = colormaps["viridis"].with_extremes(bad="#bbbbbb")
   of_triangle = np.ma.masked_invalid(errors[triangles].mean(axis=1))
   faces = colours(scale(of_triangle))[seen]
   faces[:, :3] *= (0.45 + 0.55 * facing[seen])[:, np.newaxis]
