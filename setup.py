@@ -19,7 +19,9 @@ MAPPED = {
 }
 
 COMMANDS = (
+  "benchmark_renderer",
   "build_template",
+  "build_tf_mesh_renderer",
   "demo",
   "export",
   "prepare_data",

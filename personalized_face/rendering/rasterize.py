@@ -12,14 +12,18 @@ import tensorflow as tf
 
 from personalized_face.core import shapes
 from personalized_face.core.types import Framebuffer, Tensor
-from personalized_face.rendering import xla_rasterizer
+from personalized_face.rendering import tf_mesh_renderer, xla_rasterizer
 from personalized_face.rendering.camera import Camera
 from personalized_face.rendering.interpolate import corner_rows
 from personalized_face.rendering.kernels import build, ops
 from personalized_face.rendering.surface import see_surface
 
 # Name -> triangle_ids(vertices_camera, triangles, camera, jit_compile) -> [I, H, W].
-_BACKENDS = {"cpu": ops.triangle_ids, "xla": xla_rasterizer.triangle_ids}
+_BACKENDS = {
+  "cpu": ops.triangle_ids,
+  "tf_mesh_renderer": tf_mesh_renderer.triangle_ids,
+  "xla": xla_rasterizer.triangle_ids,
+}
 
 
 def choose_backend(name: str = "auto") -> str:

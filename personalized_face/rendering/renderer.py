@@ -1,7 +1,8 @@
 """`RendererLayer`: posed vertices, albedo maps and light to pictures (Section 3.3).
 
 Vertices -> normals -> corners of triangles | visibility -> per pixel: barycentrics,
-normal, texture coordinates -> albedo and parsing looked up in UV maps -> shading.
+normal, texture coordinates -> albedo and parsing looked up in UV maps -> shading
+-> (antialias).
 """
 
 import keras
@@ -17,6 +18,7 @@ from personalized_face.core.uv import (
   texel_index,
   texel_quads,
 )
+from personalized_face.rendering.antialias import antialias, edge_table
 from personalized_face.rendering.camera import Camera
 from personalized_face.rendering.compiled import compiled
 from personalized_face.rendering.interpolate import (
@@ -35,7 +37,8 @@ class RendererLayer(keras.layers.Layer):
   """Renders one textured mesh per frame. No variables.
 
   Visibility is not differentiated; all else is: the image, the normals and the parsing
-  probabilities have gradients with respect to vertices, albedo maps and light.
+  probabilities have gradients with respect to vertices, albedo maps and light. With
+  `antialias` coverage is too, in image, mask and parsing.
   """
 
   def __init__(
@@ -47,6 +50,7 @@ class RendererLayer(keras.layers.Layer):
     camera: Camera,
     backend: str = "auto",
     jit_compile: bool = False,
+    antialias: bool = False,
     **kwargs,
   ):
     """Precomputes the tables of the mesh.
@@ -61,7 +65,9 @@ class RendererLayer(keras.layers.Layer):
       backend: of the rasterizer, see `rasterize.choose_backend`.
       jit_compile: compile the arithmetic between the gathers and scatters. Faster on a
         CPU than plain graph mode and than compiling everything; leave it off in what a
-        model server must load.
+        model server must load. Backend `cpu` has nothing to compile.
+      antialias: blend image, mask and parsing across the outlines of the mesh and of
+        its holes; they then have a gradient there, and the mask is a coverage.
       **kwargs: name and such, for Keras.
     """
     kwargs.setdefault("dtype", "float32")
@@ -69,8 +75,10 @@ class RendererLayer(keras.layers.Layer):
     self.camera = camera
     self._backend = choose_backend(backend)
     self._jit_compile = jit_compile
+    self._antialias = antialias
     self._num_surface = len(triangles)
     self._triangles = np.concatenate([triangles, hole_triangles]).astype(np.int32)
+    self._edges = edge_table(self._triangles, len(triangles)) if antialias else None
     self._label_map = np.asarray(label_map)
     self._uv = np.asarray(uv)
     if self._backend == "cpu":
@@ -98,7 +106,8 @@ class RendererLayer(keras.layers.Layer):
 
     Returns:
       The rendering; mask, image, albedo, shading and normals are 0 off the surface
-      (holes included), the parsing is class 0 off the mesh.
+      (holes included), the parsing is class 0 off the mesh. Antialiased, the mask is in
+      [0, 1], and image and parsing are mixtures in the pixels of the outline.
     """
     shapes.check(vertices_camera, "[B, N, V, 3]", "vertices_camera")
     side = shapes.check(albedo_maps, "[B, N, U, U, 3]", "albedo_maps")["U"]
@@ -108,8 +117,13 @@ class RendererLayer(keras.layers.Layer):
     maps = tf.reshape(albedo_maps, [-1, side, side, 3])
     light = tf.reshape(light, [-1, 9, 3])
 
+    ids = triangle_ids(
+      vertices, self._triangles, self.camera, self._backend, self._jit_compile
+    )
     draw = self._draw_with_kernels if self._backend == "cpu" else self._draw
-    rendering = draw(vertices, maps, light)
+    rendering = draw(ids, vertices, maps, light)
+    if self._antialias:
+      rendering = self._blend_outlines(rendering, ids, vertices)
 
     def unflatten(image):  # [I, H, W, ...] -> [B, N, H, W, ...]
       restored = tf.reshape(image, tf.concat([lead, tf.shape(image)[1:]], axis=0))
@@ -118,12 +132,11 @@ class RendererLayer(keras.layers.Layer):
     return Rendering(*(unflatten(image) for image in rendering))
 
   def _draw_with_kernels(
-    self, vertices: Tensor, maps: Tensor, light: Tensor
+    self, ids: Tensor, vertices: Tensor, maps: Tensor, light: Tensor
   ) -> tuple[Tensor, ...]:
     """`_draw` by backend `cpu`: each step, and its gradient, is one operation."""
     triangles = tf.constant(self._triangles)
     surface = triangles[: self._num_surface]
-    ids = triangle_ids(vertices, self._triangles, self.camera, self._backend)
     on_surface = tf.where(self._on_surface(ids), ids, -1)
     weights = ops.barycentrics(vertices, triangles, ids, self.camera)
     directions = ops.vertex_normals(vertices, surface)
@@ -138,10 +151,13 @@ class RendererLayer(keras.layers.Layer):
     mask = tf.cast(on_surface >= 0, image.dtype)
     return image, mask, albedo, shading, normals, parsing
 
-  def _draw(self, vertices: Tensor, maps: Tensor, light: Tensor) -> tuple[Tensor, ...]:
+  def _draw(
+    self, ids: Tensor, vertices: Tensor, maps: Tensor, light: Tensor
+  ) -> tuple[Tensor, ...]:
     """The fields of a `Rendering` in stock operations, whatever found the visibility.
 
     Args:
+      ids: [I, H, W].
       vertices: [I, V, 3].
       maps: [I, U, U, 3].
       light: [I, 9, 3].
@@ -150,9 +166,6 @@ class RendererLayer(keras.layers.Layer):
       image, mask, albedo, shading, normals and parsing, each [I, H, W, ...].
     """
     side = maps.shape[1]
-    ids = triangle_ids(
-      vertices, self._triangles, self.camera, self._backend, self._jit_compile
-    )
     rows = self._make_rows(vertices)
     weights, directions = see_surface(rows, ids, self.camera, self._jit_compile)
     normals, uv = self._unwrap(weights, directions, ids)
@@ -209,6 +222,24 @@ class RendererLayer(keras.layers.Layer):
     covered = (ids >= 0)[..., tf.newaxis]
     parsing = tf.where(covered, blend_quads(labels, place), background)
     return image, mask, albedo, shading * mask[..., tf.newaxis], normals, parsing
+
+  def _blend_outlines(
+    self, rendering: tuple[Tensor, ...], ids: Tensor, vertices: Tensor
+  ) -> tuple[Tensor, ...]:
+    """Image, mask and parsing of `_pixels_to_images` antialiased, the rest as it is."""
+    image, mask, albedo, shading, normals, parsing = rendering
+    blended = antialias(
+      tf.concat([image, mask[..., tf.newaxis], parsing], axis=-1),
+      ids,
+      vertices,
+      self._triangles,
+      self._edges,
+      self._num_surface,
+      self.camera,
+      self._jit_compile,
+    )
+    image, mask, parsing = tf.split(blended, [3, 1, parsing.shape[-1]], axis=-1)
+    return image, mask[..., 0], albedo, shading, normals, parsing
 
   def _on_surface(self, ids: Tensor) -> Tensor:
     """[I, H, W] bool: the pixel sees the surface, not a hole or nothing."""

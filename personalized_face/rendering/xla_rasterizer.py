@@ -90,8 +90,8 @@ def _draw_image(
 ) -> Tensor:
   """[V, 3] -> [H, W] ids."""
   # Compiled apart: in one piece, XLA would repeat the search for every pixel.
-  setup, find_owners, test_pairs = (
-    _COMPILED if jit_compile else (_setup, _find_owners, _test_pairs)
+  setup, owners_of, test_pairs = (
+    _COMPILED if jit_compile else (_setup, find_owners, _test_pairs)
   )
   chunk = min(_MAX_CHUNK, max(1024, triangles.shape[0]))
   num_blocks = math.prod(_blocks(camera))
@@ -99,7 +99,7 @@ def _draw_image(
 
   def step(first_pair, nearest):
     pairs = first_pair + tf.range(chunk)
-    owners = find_owners(state.ends, pairs)
+    owners = owners_of(state.ends, pairs)
     block, keys = test_pairs(state, owners, pairs, camera)
     found = tf.math.unsorted_segment_min(keys, block, num_blocks)
     return first_pair + chunk, tf.minimum(nearest, found)
@@ -212,7 +212,7 @@ def _test_pairs(
   return block, tf.where(covered, keys, _EMPTY)
 
 
-def _find_owners(ends: Tensor, pairs: Tensor) -> Tensor:
+def find_owners(ends: Tensor, pairs: Tensor) -> Tensor:
   """The triangle that each pair number belongs to: a binary search.
 
   `tf.searchsorted` compiles to a comparison of all with all.
@@ -257,5 +257,5 @@ def _unpack(nearest: Tensor, setup: _Setup, camera: Camera) -> Tensor:
 
 
 _COMPILED = tuple(
-  tf.function(part, jit_compile=True) for part in (_setup, _find_owners, _test_pairs)
+  tf.function(part, jit_compile=True) for part in (_setup, find_owners, _test_pairs)
 )

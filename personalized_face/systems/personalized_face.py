@@ -56,6 +56,7 @@ class PersonalizedFace(keras.Model):
     rasterizer: str = "auto",
     jit_compile_renderer: bool = False,
     albedo_scale: float = 0.1,
+    antialias: bool = False,
   ):
     super().__init__(name="personalized_face")
     for value in (shape_corrections, albedo_corrections):
@@ -83,6 +84,7 @@ class PersonalizedFace(keras.Model):
       camera=camera,
       backend=rasterizer,
       jit_compile=jit_compile_renderer,
+      antialias=antialias,
     )
     self._landmark_vertices = np.asarray(template.landmark_vertices)
 
@@ -237,6 +239,7 @@ def build_system(
   rasterizer: str = "auto",
   jit_compile_renderer: bool = False,
   albedo_scale: float = 0.1,
+  antialias: bool = False,
 ) -> PersonalizedFace:
   """Builds the system and all its variables.
 
@@ -251,6 +254,7 @@ def build_system(
     rasterizer: backend, see rendering/rasterize.py.
     jit_compile_renderer: see RendererLayer; exports never contain it.
     albedo_scale: linear RGB per raw unit of ModelNet's albedo heads.
+    antialias: outlines with a gradient, see RendererLayer; the paper's have none.
 
   Raises:
     UserError: networks so narrow that TensorFlow crashes on them.
@@ -272,6 +276,7 @@ def build_system(
     rasterizer=rasterizer,
     jit_compile_renderer=jit_compile_renderer,
     albedo_scale=albedo_scale,
+    antialias=antialias,
   )
   blank = tf.zeros([1, 1, image_size, image_size, 3])
   system.model_net(blank)
