@@ -134,7 +134,10 @@ def _register_all() -> None:
     [os.path.dirname(personalized_face.__file__)], "personalized_face."
   ):
     if module.name.split(".")[1] not in _NOT_CONFIGURED:
-      importlib.import_module(module.name)
+      try:
+        importlib.import_module(module.name)
+      except UserError:  # its extra is not installed; it says so when it is asked for
+        continue
 
 
 @functools.cache

@@ -17,5 +17,7 @@ the image, and of the vertices at outlines |
 `renderer.RendererLayer` is all of them in one layer, faster than one after the other:
 `surface.see_surface` joins barycentrics and interpolation. Backends of `rasterize`
 find the ids alone, so all share one gradient: `xla` runs wherever TensorFlow does,
-`tf_mesh_renderer` is the paper's own renderer's kernel.
+`tf_mesh_renderer` is the paper's own renderer's kernel. `cpu`, which "auto" is where
+there is no accelerator, has each step and its gradient as one C++ operation
+(`kernels.ops`); all agree.
 """

@@ -65,7 +65,7 @@ class RendererLayer(keras.layers.Layer):
       backend: of the rasterizer, see `rasterize.choose_backend`.
       jit_compile: compile the arithmetic between the gathers and scatters. Faster on a
         CPU than plain graph mode and than compiling everything; leave it off in what a
-        model server must load.
+        model server must load. Backend `cpu` has nothing to compile.
       antialias: blend image, mask and parsing across the outlines of the mesh and of
         its holes; they then have a gradient there, and the mask is a coverage.
       **kwargs: name and such, for Keras.
@@ -117,8 +117,11 @@ class RendererLayer(keras.layers.Layer):
     maps = tf.reshape(albedo_maps, [-1, side, side, 3])
     light = tf.reshape(light, [-1, 9, 3])
 
+    ids = triangle_ids(
+      vertices, self._triangles, self.camera, self._backend, self._jit_compile
+    )
     draw = self._draw_with_kernels if self._backend == "cpu" else self._draw
-    rendering, ids = draw(vertices, maps, light)
+    rendering = draw(ids, vertices, maps, light)
     if self._antialias:
       rendering = self._blend_outlines(rendering, ids, vertices)
 
@@ -129,12 +132,11 @@ class RendererLayer(keras.layers.Layer):
     return Rendering(*(unflatten(image) for image in rendering))
 
   def _draw_with_kernels(
-    self, vertices: Tensor, maps: Tensor, light: Tensor
-  ) -> tuple[tuple[Tensor, ...], Tensor]:
+    self, ids: Tensor, vertices: Tensor, maps: Tensor, light: Tensor
+  ) -> tuple[Tensor, ...]:
     """`_draw` by backend `cpu`: each step, and its gradient, is one operation."""
     triangles = tf.constant(self._triangles)
     surface = triangles[: self._num_surface]
-    ids = triangle_ids(vertices, self._triangles, self.camera, self._backend)
     on_surface = tf.where(self._on_surface(ids), ids, -1)
     weights = ops.barycentrics(vertices, triangles, ids, self.camera)
     directions = ops.vertex_normals(vertices, surface)
@@ -147,26 +149,23 @@ class RendererLayer(keras.layers.Layer):
     # Off the mesh the first class, "background", is certain.
     parsing = ops.sample_uv(self._label_map, uv, ids, fill=1.0)
     mask = tf.cast(on_surface >= 0, image.dtype)
-    return (image, mask, albedo, shading, normals, parsing), ids
+    return image, mask, albedo, shading, normals, parsing
 
   def _draw(
-    self, vertices: Tensor, maps: Tensor, light: Tensor
-  ) -> tuple[tuple[Tensor, ...], Tensor]:
+    self, ids: Tensor, vertices: Tensor, maps: Tensor, light: Tensor
+  ) -> tuple[Tensor, ...]:
     """The fields of a `Rendering` in stock operations, whatever found the visibility.
 
     Args:
+      ids: [I, H, W].
       vertices: [I, V, 3].
       maps: [I, U, U, 3].
       light: [I, 9, 3].
 
     Returns:
-      image, mask, albedo, shading, normals and parsing, each [I, H, W, ...]; and the
-      triangle ids [I, H, W].
+      image, mask, albedo, shading, normals and parsing, each [I, H, W, ...].
     """
     side = maps.shape[1]
-    ids = triangle_ids(
-      vertices, self._triangles, self.camera, self._backend, self._jit_compile
-    )
     rows = self._make_rows(vertices)
     weights, directions = see_surface(rows, ids, self.camera, self._jit_compile)
     normals, uv = self._unwrap(weights, directions, ids)
@@ -174,7 +173,7 @@ class RendererLayer(keras.layers.Layer):
     texel = pixel_rows(tf.where(self._on_surface(ids), texel, -1), side * side)
     quads = tf.reshape(texel_quads(maps), [-1, 12])
     albedo = look_up(quads, texel, place, self._jit_compile)
-    return self._finish(normals, uv, albedo, light, ids), ids
+    return self._finish(normals, uv, albedo, light, ids)
 
   def _vertices_to_rows(self, vertices: Tensor) -> Tensor:
     """[I, V, 3] -> [I, T + E, 18]: position and normal of the corners, by corner."""
