@@ -84,3 +84,26 @@ def test_altered_contents(tmp_path):
   _resaved(path, vertices=template.vertices + np.float32(0.01))
   with pytest.raises(UserError, match="damaged"):
     FaceTemplate.load(path)
+
+
+def test_another_unit_is_refused(tmp_path):
+  path = str(tmp_path / "toy.npz")
+  toy_template().save(path)
+  _resaved(path, unit=np.array("inch"))
+  with pytest.raises(UserError, match="unit 'inch', not in decimetres"):
+    FaceTemplate.load(path)
+
+
+def test_anatomical_landmarks_default_to_the_detectors_and_are_kept(tmp_path):
+  template = toy_template()
+  np.testing.assert_array_equal(
+    template.anatomical_landmarks, template.landmark_vertices
+  )
+  own = (template.landmark_vertices + 1) % template.num_vertices
+  other = dataclasses.replace(template, anatomical_landmarks=own.astype(np.int32))
+  assert other.hash != template.hash
+  path = str(tmp_path / "toy.npz")
+  other.save(path)
+  loaded = FaceTemplate.load(path)
+  np.testing.assert_array_equal(loaded.anatomical_landmarks, own)
+  np.testing.assert_array_equal(loaded.landmark_vertices, template.landmark_vertices)
