@@ -32,6 +32,7 @@ COMMANDS = (
   "prepare_data",
   "reconstruct",
   "retarget",
+  "synthesize_data",
   "train",
 )
 
