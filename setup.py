@@ -33,6 +33,7 @@ COMMANDS = (
   "reconstruct",
   "register",
   "retarget",
+  "synthesize_data",
   "train",
 )
 

@@ -5,7 +5,8 @@ work folder, which has to be one that every worker sees (a shared file system), 
 same path, like the inputs. Needs `pip install personalized_face[beam]`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from personalized_face.core.errors import UserError
 from personalized_face.data.corpora import ClipSource
@@ -19,35 +20,20 @@ from personalized_face.data.units import (
   unit_key,
 )
 
-try:
-  import apache_beam as beam
-  from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
-except ImportError as error:
-  raise UserError(
-    "Apache Beam is not installed; install it with: pip install personalized_face[beam]"
-  ) from error
+# Beam's workers have several threads, and a detector belongs to one of them.
+_of_thread = threading.local()
 
 
-class RunUnits(beam.DoFn):
-  """Prepares sources; what comes out are the keys of the units it wrote.
+def prepare_source(source: tuple, work: Work, detector=None) -> str:
+  """Prepares one source, given as a plain tuple; what a worker does.
 
-  Args:
-    work: settings, and where the files go.
-    detector: see `run_units`.
+  Returns:
+    The key of the unit that it wrote.
   """
-
-  def __init__(self, work: Work, detector=None):
-    self._work, self._detector = work, detector
-    self._labeller = None
-
-  def setup(self) -> None:
-    """Once for each worker: the models are loaded when first needed."""
-    detector = self._detector() if callable(self._detector) else self._detector
-    self._labeller = self._work.labeller(detector)
-
-  def process(self, source: tuple) -> Iterable[str]:
-    """Prepares one source, given as a plain tuple."""
-    yield run_unit(ClipSource(*source), self._work, self._labeller).key
+  if getattr(_of_thread, "work", None) != work:
+    made = detector() if callable(detector) else detector
+    _of_thread.work, _of_thread.labeller = work, work.labeller(made)
+  return run_unit(ClipSource(*source), work, _of_thread.labeller).key
 
 
 def run_units(
@@ -72,8 +58,19 @@ def run_units(
   Yields:
     The units, once the pipeline has ended. A source that is missing there, since its
     worker died of it, has "crashed".
+
+  Raises:
+    UserError: Beam is not installed.
   """
   del progress
+  try:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+  except ImportError as error:
+    raise UserError(
+      "Apache Beam is not installed; install it with: pip install "
+      "'personalized_face[beam]'"
+    ) from error
   options = PipelineOptions(list(flags))
   direct = options.view_as(DirectOptions)
   if num_workers > 1 and not flags:
@@ -85,7 +82,7 @@ def run_units(
       | "Sources" >> beam.Create([tuple(source) for source in sources])
       # Without it a runner fuses everything into one worker.
       | "Spread" >> beam.Reshuffle()
-      | "Units" >> beam.ParDo(RunUnits(work, detector))
+      | "Units" >> beam.Map(prepare_source, work, detector)
     )
   for source in sources:
     unit = finished_unit(work, unit_key(source, work))

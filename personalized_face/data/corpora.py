@@ -84,8 +84,10 @@ def find_clips(
     else:
       stem = os.path.splitext(os.path.basename(os.path.normpath(path)))[0]
       found.append(ClipSource(path, stem, stem))
+  found, doubles = _once(found)
   kept, thinned = _apply_rule(_unique(found), spec.clip_rule)
-  return Inputs(sorted(kept, key=lambda source: source.clip), skipped + thinned)
+  clips = sorted(kept, key=lambda source: source.clip)
+  return Inputs(clips, [*skipped, *doubles, *thinned])
 
 
 def _is_image_clip(folder: str) -> bool:
@@ -227,9 +229,23 @@ def _layout_pattern(layout: str) -> re.Pattern:
   return re.compile(text, re.DOTALL)  # a file's name may hold a line's end
 
 
+def _once(sources: list[ClipSource]) -> tuple[list[ClipSource], list[Skipped]]:
+  """Each file once; another name for it, by a link, is said to be one."""
+  first: dict[tuple, ClipSource] = {}
+  doubles = []
+  for source in sources:
+    # What a broken link leads to is no file: each is an input of its own.
+    exists = os.path.exists(source.path)
+    path = (os.path.realpath if exists else os.path.abspath)(source.path)
+    known = first.setdefault((path, source.files), source)
+    if os.path.abspath(known.path) != os.path.abspath(source.path):
+      reason = f"{source.path} is the same file as {known.path}."
+      doubles.append(Skipped(source.path, "ignored", reason))
+  return list(first.values()), doubles
+
+
 def _unique(sources: list[ClipSource]) -> list[ClipSource]:
   """Gives clips of equal names (of other folders) their folder's name as well."""
-  sources = list({(os.path.realpath(s.path), s.files): s for s in sources}.values())
   counts = Counter(source.clip for source in sources)
   unique = []
   for source in sources:

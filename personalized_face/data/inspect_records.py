@@ -11,6 +11,8 @@ far as the modes of all faces' variation do not explain them.
 import base64
 import html
 import os
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -21,7 +23,11 @@ from personalized_face.data import merge, records
 from personalized_face.data.manifest import ManifestRow, read_manifest
 from personalized_face.data.thinning import face_state
 
-_MODES = 15  # of landmark variation: pose, mouth, brows, identity
+# Of landmark variation (pose, mouth, brows, identity): as many as explain this share of
+# it, not more than so many.
+_EXPLAINED = 0.95
+_MODES = 15
+_WORST_OF_A_CLIP = 4  # or one turned head fills the sheet of the worst
 _TILE = 160  # px
 # Of PARSING_CLASSES, RGB; background shows the picture itself.
 _COLOURS = np.random.default_rng(4).integers(60, 256, (len(PARSING_CLASSES), 3))
@@ -109,8 +115,7 @@ def landmark_residual(landmarks: np.ndarray) -> np.ndarray:
 
   Returns:
     [F] root mean square distance, pixels, after a similarity onto the mean face and
-    the first modes of variation; few frames have fewer modes (a quarter as many), or
-    they would explain themselves.
+    the first modes of variation. An unusual pose has a large one too: look at them.
   """
   centred = landmarks - landmarks.mean(axis=1, keepdims=True)
   as_complex = centred[..., 0] + 1j * centred[..., 1]  # [F, 68]
@@ -126,17 +131,17 @@ def landmark_residual(landmarks: np.ndarray) -> np.ndarray:
     mean /= np.linalg.norm(mean)
   offsets = shapes - mean
   flat = np.concatenate([offsets.real, offsets.imag], axis=1)
-  modes = min(_MODES, len(flat) // 4)
-  if modes:
-    # Modes of the better half, for the same reason.
-    size = np.linalg.norm(flat, axis=1)
-    good = flat[size <= np.median(size)]
-    basis = np.linalg.svd(good, full_matrices=False)[2][:modes]
-    flat = flat - flat @ basis.T @ basis
+  # Modes of the better half, for the same reason.
+  size = np.linalg.norm(flat, axis=1)
+  good = flat[size <= np.median(size)]
+  _, strengths, basis = np.linalg.svd(good, full_matrices=False)
+  explained = np.cumsum(strengths**2) / max((strengths**2).sum(), 1e-18)
+  modes = min(_MODES, len(good) // 2, int(np.searchsorted(explained, _EXPLAINED)) + 1)
+  flat = flat - flat @ basis[:modes].T @ basis[:modes]
   return np.linalg.norm(flat, axis=1) * scales[:, 0] / np.sqrt(landmarks.shape[1])
 
 
-def tiles(folder: str, found: Overview, chosen: np.ndarray) -> list[np.ndarray]:
+def tiles(folder: str, found: Overview, chosen: Sequence[int]) -> list[np.ndarray]:
   """Crop, crop with landmarks and crop with its parsing map, side by side.
 
   Args:
@@ -240,7 +245,7 @@ def inspect(folder: str, output_dir: str, count: int = 24) -> dict[str, str]:
   total = len(found.frames)
   spread = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
   residual = found.values["residual"]
-  worst = np.argsort(-residual, kind="stable")[:count]
+  worst = _worst(residual, found.clips, count)
   yaw, mouth = found.values["yaw"], found.values["mouth_opening"]
   pictures = {
     "sheet": sheet(
@@ -265,6 +270,16 @@ def inspect(folder: str, output_dir: str, count: int = 24) -> dict[str, str]:
     file.write(_page(folder, found, pictures))
   os.replace(temporary, paths["html"])
   return paths
+
+
+def _worst(residual: np.ndarray, clips: list[str], count: int) -> list[int]:
+  """The frames with the largest residuals, a few of each clip."""
+  taken, worst = Counter(), []
+  for i in np.argsort(-residual, kind="stable"):
+    taken[clips[i]] += 1
+    if taken[clips[i]] <= _WORST_OF_A_CLIP:
+      worst.append(int(i))
+  return worst[:count]
 
 
 _STYLE = (

@@ -1,8 +1,8 @@
 """A worker process of data/runner.py: sources in, units out, through a pipe.
 
-The fork server imports this module once, and with it all that a worker needs; the
-workers are its forks, which start at once and share that memory. TensorFlow's start-up
-notes are nobody's business.
+The fork server imports this module once, and with it TensorFlow; the workers are its
+forks, which start at once and share that memory. TensorFlow's start-up notes are
+nobody's business.
 """
 
 import importlib
@@ -13,7 +13,6 @@ from personalized_face import native_logs
 
 with native_logs.silenced():
   units = importlib.import_module("personalized_face.data.units")
-  importlib.import_module("mediapipe.python.solutions.face_mesh")
 
 
 def main(pipe: Connection) -> None:

@@ -120,6 +120,17 @@ def test_links(tmp_path):
   assert {os.path.basename(s.path) for s in skipped} == {"loop", "deep.mp4"}
 
 
+def test_no_link_goes_missing(tmp_path):
+  """Two links to nothing are two inputs; a second name of a file is said to be one."""
+  _touch(tmp_path, "a.mp4")
+  for name, target in (("b", "a"), ("c", "nowhere"), ("d", "nowhere"), ("e", "e")):
+    (tmp_path / f"{name}.mp4").symlink_to(f"{target}.mp4")
+  clips, skipped = find_clips([str(tmp_path)], "video_per_person")
+  assert [c.clip for c in clips] == ["a", "c", "d", "e"]
+  assert [os.path.basename(s.path) for s in skipped] == ["b.mp4"]
+  assert "the same file as" in skipped[0].reason
+
+
 def test_equal_names_with_other_extensions(tmp_path):
   _touch(tmp_path, "ann.mp4", "ann.mov")
   clips = find_clips([str(tmp_path)], "video_per_person").clips
