@@ -184,8 +184,9 @@ def evaluate(
       write_now(os.path.join(output_dir, "now", file_name(name)), sample, prediction)
 
   result = run_benchmark(benchmark, predictors, limit, keep)
-  drawn = collect.write(result, output_dir, system) if num_shown else []
+  # The figures come last: an interruption while they are drawn loses no number.
   write_tables(result, output_dir, system, per_sample)
+  drawn = collect.write(result, output_dir, system) if num_shown else []
   megabytes = None if system is None else timing.network_megabytes(system)
   times = timing.timing_markdown(result.seconds, megabytes)
   report = report_html(result, times, drawn, command)
