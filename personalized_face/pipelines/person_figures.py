@@ -3,6 +3,8 @@
 PersonModel, Tracking, the prior's Tracking, Frames -> a flat dictionary
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from personalized_face.core.types import PARSING_CLASSES, PersonModel, Tracking
@@ -26,7 +28,7 @@ def person_figures(
   tracking: Tracking,
   prior_tracking: Tracking,
   frames: Frames,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
   """Medians and means over frames that the fit did not see.
 
   Args:
@@ -39,7 +41,8 @@ def person_figures(
   Returns:
     nme_percent, photometric_255, their prior_*: medians over the frames;
     nme_percent_max; parsing_iou: the mean over skin, brows and lips;
-    turned_triangles_percent and coverage_percent: means.
+    turned_triangles_percent and coverage_percent: means. None where no frame has a
+    value, such as the coverage of faces without parsed skin.
   """
   renderer = ClipRenderer(system)
   flat = system.face_model.template_person(1)
@@ -74,14 +77,20 @@ def person_figures(
     labels.append(ours.rendering.parsing.argmax(axis=-1))
   values = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
   figures = {
-    key: float(np.nanmedian(value) if _is_error(key) else np.nanmean(value))
+    key: _reduced(value, np.median if _is_error(key) else np.mean)
     for key, value in values.items()
   }
   figures["nme_percent_max"] = float(values["nme_percent"].max())
   iou = parsing_iou(np.concatenate(labels), frames.parsing)
   wanted = [PARSING_CLASSES.index(name) for name in _IOU_CLASSES]
-  figures["parsing_iou"] = float(np.nanmean(iou[wanted]))
+  figures["parsing_iou"] = _reduced(iou[wanted], np.mean)
   return figures
+
+
+def _reduced(values: np.ndarray, reduce: Callable) -> float | None:
+  """Over the frames that have a value; None, which JSON can hold, where none has."""
+  known = values[np.isfinite(values)]
+  return float(reduce(known)) if len(known) else None
 
 
 def _is_error(key: str) -> bool:

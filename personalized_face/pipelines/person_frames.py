@@ -145,8 +145,12 @@ def _read(
   source = ClipSource(path, _stem(path), _stem(path))
   clip, counts = read_clip(source, preparation, detector, progress=is_video)
   if not clip.num_frames:
+    dropped = [f"{n} {gate}" for gate, n in counts.items() if n and gate != "read"]
     logging.warning(
-      "No face was found in %s (%d pictures); it is left out.", path, counts["read"]
+      "No usable face was found in %s (%d pictures: %s); it is left out.",
+      path,
+      counts["read"],
+      ", ".join(dropped).replace("_", " "),
     )
   return clip
 

@@ -1,4 +1,4 @@
-"""From a video or photos to a run folder, at the template's full size and few steps."""
+"""From a video or photos to a run folder, with the toy template and few steps."""
 
 import json
 import os
@@ -6,13 +6,17 @@ import os
 import gin
 import numpy as np
 import pytest
-from toy_clip import StubDetector, picture, straight_path, write_clip
+from toy_clip import (
+  StubDetector,
+  picture,
+  small_template,
+  straight_path,
+  write_clip,
+)
 
 from personalized_face import config
-from personalized_face.authoring.cache import load_template
 from personalized_face.core.errors import UserError
 from personalized_face.data.clip import Preparation
-from personalized_face.data.synthetic import render_clip
 from personalized_face.export.files import write_png
 from personalized_face.face_model.files import load_motion, load_person
 from personalized_face.pipelines.person_frames import read_person
@@ -26,7 +30,9 @@ QUICK = (
   "light/Phase.steps = 1",
   "identity/Phase.steps = 1",
   "corrections/Phase.steps = 1",
-  "Preparation.fps = 5.0",
+  "Preparation.fps = 20.0",
+  "Preparation.size = 64",
+  "Preparation.min_face_pixels = 16",
 )
 SMALL = Preparation(size=64, fps=20.0, min_face_pixels=16, min_frames=1)
 
@@ -40,12 +46,13 @@ def configured():
 
 def test_a_clip_becomes_a_run_folder_with_figures(tmp_path):
   clip, out = str(tmp_path / "clip.mp4"), str(tmp_path / "out")
-  template = load_template()
-  render_clip(template, clip, seconds=1.6, size=256)
-  figures = personalize([clip], out, evaluate=True)
+  name, template = str(tmp_path / "toy.npz"), small_template()
+  template.save(name)
+  write_clip(clip, straight_path(18))
+  figures = personalize([clip], out, name, evaluate=True, detector=StubDetector())
   with open(os.path.join(out, "metrics.json")) as file:
     assert json.load(file) == figures
-  assert figures["frames_fit"] == figures["frames_held_out"] == 4
+  assert figures["frames_fit"] == figures["frames_held_out"] == 9
   for key in (
     "nme_percent",
     "photometric_255",
@@ -53,15 +60,38 @@ def test_a_clip_becomes_a_run_folder_with_figures(tmp_path):
     "prior_nme_percent",
     "prior_photometric_255",
     "turned_triangles_percent",
-    "coverage_percent",
     "minutes",
   ):
     assert np.isfinite(figures[key]), key
-  for name in ("sheet.png", "overlay.mp4", "face.obj", "motion.csv", "config.gin"):
-    assert os.path.getsize(os.path.join(out, name)) > 0, name
-  load_person(os.path.join(out, "person.npz"), template)
+  # The stub's points span no triangle: there is no parsed skin to cover.
+  assert figures["coverage_percent"] is None
+  for file in ("sheet.png", "overlay.mp4", "face.obj", "motion.csv", "config.gin"):
+    assert os.path.getsize(os.path.join(out, file)) > 0, file
+  person = load_person(os.path.join(out, "person.npz"), template)
+  assert np.abs(person.neutral_correction).max() > 0
   motion = load_motion(os.path.join(out, "motion.npz"), template)
-  assert len(motion.times) == 8 and (np.diff(motion.times) > 0).all()
+  assert len(motion.times) == 18 and (np.diff(motion.times) > 0).all()
+
+
+def test_photos_fit_no_expressions_and_the_prior_fits_nothing(tmp_path):
+  name, template = str(tmp_path / "toy.npz"), small_template()
+  template.save(name)
+  photos = [str(tmp_path / f"{i}.png") for i in range(2)]
+  for i, path in enumerate(photos):
+    write_png(path, picture((50 + 10 * i, 50)))
+  out = str(tmp_path / "out")
+  personalize(photos, out, name, detector=StubDetector())
+  person = load_person(os.path.join(out, "person.npz"), template)
+  assert np.abs(person.blendshape_corrections).max() == 0
+  assert np.abs(person.neutral_correction).max() > 0
+  assert sorted(f for f in os.listdir(out) if f.startswith("overlay")) == [
+    "overlay_01_0.png",
+    "overlay_02_1.png",
+  ]
+  personalize(photos, out, name, ablation="a", detector=StubDetector())
+  person = load_person(os.path.join(out, "person.npz"), template)
+  assert all(np.abs(part).max() == 0 for part in person[:2])
+  np.testing.assert_array_equal(person.static_albedo, template.mean_albedo)
 
 
 def test_videos_and_photos_are_scenes_of_one_person(tmp_path):
