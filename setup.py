@@ -35,6 +35,7 @@ COMMANDS = (
   "retarget",
   "synthesize_data",
   "train",
+  "view",
 )
 
 REQUIREMENTS = [
@@ -42,8 +43,7 @@ REQUIREMENTS = [
   "tensorflow>=2.19,<2.20",
   # Keras 4 does not exist yet; 3.10 and later are what Python 3.10 and 3.11 get.
   "keras>=3.10,<4",
-  # The last release. Nothing imports it yet: it is a given of the project, and the
-  # renderer's benchmark will be measured against its rasterizer.
+  # The last release. The renderer's benchmark compiles its rasterizer to compare with.
   "tensorflow-graphics==2021.12.3",
   # The last release whose wheel carries the face mesh models.
   "mediapipe==0.10.21",
@@ -108,6 +108,7 @@ setup(
     # Compiled on first use: what is compiled here need not fit the TensorFlow there.
     "personalized_face.rendering.kernels": ["*.cc", "*.h", "BUILD"],
     "personalized_face.gin_configs": ["**/*"],
+    "personalized_face.export": ["viewer.html"],
     "personalized_face.data_specs": ["**/*"],
   },
   install_requires=REQUIREMENTS,

@@ -62,7 +62,12 @@ class ServedFace(tf.Module):
 
   def __init__(self, system: PersonalizedFace):
     super().__init__(name="personalized_face")
-    self._system = system
+    # Keras 3 exports each of its variables as a copy that signatures do not read: a
+    # session (C, saved_model_cli, a model server) then finds them empty, although
+    # tf.saved_model.load does not. So the module owns the plain variables, and the
+    # system, in a function, is not seen by the export.
+    self._weights = [weight.value for weight in system.variables]
+    self._held = lambda: system
     template = system.template
     self._renderer = RendererLayer(
       template.triangles,
@@ -75,6 +80,10 @@ class ServedFace(tf.Module):
     )
     # A variable is stored once, a constant in each signature's graph.
     self._masks = tf.Variable(template.attention_masks, trainable=False, name="masks")
+
+  @property
+  def _system(self) -> PersonalizedFace:
+    return self._held()
 
   def model_face(self, images: Tensor) -> dict[str, Tensor]:
     """[B, N, S, S, 3] -> the tensors of each of B persons."""
