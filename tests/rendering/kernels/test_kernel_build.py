@@ -48,7 +48,7 @@ def draw(cache, **environment) -> tuple[str, str]:
     capture_output=True,
     text=True,
     check=True,
-    timeout=120,
+    timeout=600,
   )
   return done.stdout.splitlines()[-1], done.stderr
 
@@ -113,11 +113,16 @@ def test_first_use_by_many_at_once_compiles_once(tmp_path, compiler, monkeypatch
   assert len(calls) == 1 and found == calls * 4
 
 
-def test_two_processes_first_use(tmp_path, compiler):
-  # A compiler that notes its calls, so that no second compilation goes unseen.
+def test_two_processes_first_use(tmp_path):
+  if build.load() is None:
+    pytest.skip("there is no C++ compiler here")
+  # A compiler that notes its calls, and has its results ready.
   notes, wrapper = tmp_path / "notes", tmp_path / "c++"
-  real = " ".join([shutil.which(compiler[0]), *compiler[1:]])
-  wrapper.write_text(f'#!/bin/sh\necho "$@" >> {notes}\nexec {real} "$@"\n')
+  wrapper.write_text(
+    f'#!/bin/sh\necho "$@" >> {notes}\n'
+    'while [ "$1" != -o ]; do shift; done\n'
+    f'sleep 0.2\ncp {build.library()} "$2"\n'
+  )
   wrapper.chmod(0o755)
   results = []
   threads = [
