@@ -62,8 +62,8 @@ def read_character(path: str) -> Character:
   if path.lower().endswith(GLTF_EXTENSIONS):
     return _read_gltf(path)
   raise UserError(
-    f"{path} is no face that can be driven; give a .glb, .gltf, .vrm or .obj file, or a "
-    "folder of .obj files."
+    f"{path} is no face that can be driven; give a .glb, .gltf, .vrm or .obj file, or "
+    "a folder of .obj files."
   )
 
 

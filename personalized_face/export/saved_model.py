@@ -5,7 +5,7 @@
                                         topology.npz   triangles, uv, landmark vertices
                                         config.gin     the run's configuration
 
-Four signatures, all batch dimensions free (B persons, N pictures of each, I pictures);
+Seven signatures, all batch dimensions free (B persons, N pictures of each, I pictures);
 `serving_default` is `reconstruct`:
 
     model_face   images -> neutral, blendshapes, static_albedo, dynamic_albedo
@@ -13,6 +13,10 @@ Four signatures, all batch dimensions free (B persons, N pictures of each, I pic
     reconstruct  images -> vertices, picture, mask, landmarks
     retarget     all outputs of model_face and track, with leading [B] and [B, N]
                  -> vertices, picture, mask, landmarks
+
+    model_face_bytes, track_bytes, reconstruct_bytes
+                 the same with `image_bytes`, encoded JPEG or PNG crops as strings of
+                 the images' leading dimensions; REST sends them as {"b64": ...}
 
 Only stock TensorFlow operations and no `jit_compile`, which model servers refuse
 (tensorflow/serving#1858), so the renderer is always the `xla` backend. Every person of
@@ -29,6 +33,7 @@ import tensorflow as tf
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import PersonGeometry, Tensor, Tracking
 from personalized_face.export.files import write_json, write_text
+from personalized_face.export.serving_files import write_serving_files
 from personalized_face.rendering.renderer import RendererLayer
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training.checkpoints import CONFIG_FILE, load_system
@@ -36,6 +41,7 @@ from personalized_face.training.checkpoints import CONFIG_FILE, load_system
 # What the tensors mean, for whoever holds only the export.
 DESCRIPTIONS = {
   "images": "RGB in [0, 1], square crops, row 0 at the top",
+  "image_bytes": "encoded JPEG or PNG crops, square; resized where they must be",
   "neutral": "S_0 + F(Delta_0), [B, V, 3] decimetres, model space",
   "blendshapes": "displacements S_i - S_0 + F(A_i Delta_i), [B, K, V, 3] decimetres",
   "static_albedo": "R_0^t + Delta_0^R, [B, U, U, 3] RGB, row 0 at the top of uv",
@@ -56,7 +62,12 @@ class ServedFace(tf.Module):
 
   def __init__(self, system: PersonalizedFace):
     super().__init__(name="personalized_face")
-    self._system = system
+    # Keras 3 exports each of its variables as a copy that signatures do not read: a
+    # session (C, saved_model_cli, a model server) then finds them empty, although
+    # tf.saved_model.load does not. So the module owns the plain variables, and the
+    # system, in a function, is not seen by the export.
+    self._weights = [weight.value for weight in system.variables]
+    self._held = lambda: system
     template = system.template
     self._renderer = RendererLayer(
       template.triangles,
@@ -69,6 +80,10 @@ class ServedFace(tf.Module):
     )
     # A variable is stored once, a constant in each signature's graph.
     self._masks = tf.Variable(template.attention_masks, trainable=False, name="masks")
+
+  @property
+  def _system(self) -> PersonalizedFace:
+    return self._held()
 
   def model_face(self, images: Tensor) -> dict[str, Tensor]:
     """[B, N, S, S, 3] -> the tensors of each of B persons."""
@@ -119,6 +134,39 @@ class ServedFace(tf.Module):
       "landmarks": self._system.project_landmarks(vertices_camera),
     }
 
+  def decode(self, image_bytes: Tensor) -> Tensor:
+    """Strings [...] of encoded crops -> images [..., S, S, 3]."""
+    side = self._system.camera.height
+
+    def one(encoded: Tensor) -> Tensor:
+      picture = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+      picture = tf.image.convert_image_dtype(picture, tf.float32)
+      # A crop of the right size comes out as it is, bit for bit.
+      picture = tf.image.resize(picture, [side, side], antialias=True)
+      return tf.ensure_shape(picture, [side, side, 3])
+
+    flat = tf.reshape(image_bytes, [-1])
+    images = tf.map_fn(one, flat, fn_output_signature=tf.float32)
+    shape = tf.concat([tf.shape(image_bytes), [side, side, 3]], axis=0)
+    return tf.reshape(images, shape)
+
+  def model_face_bytes(self, image_bytes: Tensor) -> dict[str, Tensor]:
+    """[B, N] strings -> as `model_face`."""
+    return self.model_face(self._grouped(image_bytes))
+
+  def track_bytes(self, image_bytes: Tensor) -> dict[str, Tensor]:
+    """[I] strings -> as `track`."""
+    side = self._system.camera.height
+    return self.track(tf.ensure_shape(self.decode(image_bytes), [None, side, side, 3]))
+
+  def reconstruct_bytes(self, image_bytes: Tensor) -> dict[str, Tensor]:
+    """[B, N] strings -> as `reconstruct`."""
+    return self.reconstruct(self._grouped(image_bytes))
+
+  def _grouped(self, image_bytes: Tensor) -> Tensor:
+    side = self._system.camera.height
+    return tf.ensure_shape(self.decode(image_bytes), [None, None, side, side, 3])
+
   def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """The traced signatures under the names they are served by."""
     side, template = self._system.camera.height, self._system.template
@@ -127,6 +175,9 @@ class ServedFace(tf.Module):
 
     def spec(name: str, *shape: int | None) -> tf.TensorSpec:
       return tf.TensorSpec(shape, tf.float32, name)
+
+    def encoded(rank: int) -> tf.TensorSpec:
+      return tf.TensorSpec([None] * rank, tf.string, "image_bytes")
 
     groups = spec("images", None, None, side, side, 3)
     person = {
@@ -146,6 +197,9 @@ class ServedFace(tf.Module):
       "track": _traced(self.track, images=spec("images", None, side, side, 3)),
       "reconstruct": _traced(self.reconstruct, images=groups),
       "retarget": _traced(self.retarget, **person, **motion),
+      "model_face_bytes": _traced(self.model_face_bytes, image_bytes=encoded(2)),
+      "track_bytes": _traced(self.track_bytes, image_bytes=encoded(1)),
+      "reconstruct_bytes": _traced(self.reconstruct_bytes, image_bytes=encoded(2)),
     }
     return traced | {"serving_default": traced["reconstruct"]}
 
@@ -183,6 +237,7 @@ def export(
     served = ServedFace(system)
     tf.saved_model.save(served, temporary, signatures=served.signatures())
     _write_extras(system, os.path.join(temporary, "assets.extra"), config)
+    write_serving_files(output_dir)
     os.rename(temporary, path)
   except (OSError, tf.errors.OpError) as error:
     reason = getattr(error, "strerror", None) or getattr(error, "message", error)

@@ -16,7 +16,10 @@ from personalized_face.export.saved_model import export, export_run
 from personalized_face.systems.personalized_face import build_system
 from personalized_face.template.face_template import FaceTemplate
 
-_SIGNATURES = ["model_face", "reconstruct", "retarget", "serving_default", "track"]
+_SIGNATURES = [
+  *("model_face", "model_face_bytes", "reconstruct", "reconstruct_bytes"),
+  *("retarget", "serving_default", "track", "track_bytes"),
+]
 # A process that has TensorFlow and numpy, and cannot import this package.
 _BARE = """
 import sys
@@ -225,6 +228,8 @@ def test_export_signatures_names_shapes_and_default(system, exported, loaded):
     },
   }
   want["serving_default"] = want["retarget"] = want["reconstruct"]
+  for name in ("model_face", "track", "reconstruct"):
+    want[f"{name}_bytes"] = want[name]
   for name, outputs in want.items():
     specs = run[name].structured_outputs
     assert {key: spec.shape.as_list() for key, spec in specs.items()} == outputs
@@ -232,7 +237,9 @@ def test_export_signatures_names_shapes_and_default(system, exported, loaded):
   meta = json.loads(open(f"{exported}/assets.extra/meta.json").read())
   assert meta["blendshape_names"] == list(template.blendshape_names)
   assert meta["template"]["hash"] == template.hash
-  named = {"images"} | {key for outputs in want.values() for key in outputs}
+  named = {"images", "image_bytes"} | {
+    key for outputs in want.values() for key in outputs
+  }
   assert set(meta["tensors"]) == named
   assert open(f"{exported}/assets.extra/config.gin").read() == "# gin\n"
 
@@ -284,7 +291,7 @@ def test_export_exception_raised_and_nothing_left(system, exported, tmp_path):
   with pytest.raises(UserError, match="3 exists already and is not overwritten"):
     export(system, parent, version=3)
   assert os.path.getmtime(f"{exported}/saved_model.pb") == before
-  assert os.listdir(parent) == ["3"]
+  assert sorted(os.listdir(parent)) == ["3", "serving"]
   with pytest.raises(UserError, match="positive integer"):
     export(system, str(tmp_path), version=0)
   (tmp_path / "file").write_text("")
