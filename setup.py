@@ -28,6 +28,7 @@ COMMANDS = (
   "reconstruct",
   "retarget",
   "train",
+  "view",
 )
 
 REQUIREMENTS = [
@@ -91,6 +92,7 @@ setup(
   + list(MAPPED),
   package_dir=MAPPED,
   package_data={
+    "personalized_face.export": ["viewer.html"],
     "personalized_face.gin_configs": ["**/*.gin"],
     "personalized_face.data_specs": ["**/*"],
   },
