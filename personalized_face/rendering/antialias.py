@@ -17,6 +17,10 @@ silhouette edges are projected: (edge, scanline) pairs are numbered by a running
 taken in chunks of fixed length, as `xla_rasterizer` does with triangles, and of the
 edges between two centres the nearest to the camera is kept. Static shapes and stock
 operations only. The search has no gradient; the blend has.
+
+Memory, counted from the shapes: the search holds 170 bytes an edge and 16 a pixel,
+7 MB for an image of 224 pixels and a mesh of 36,000 edges, two images at a time; the
+blend 40 bytes a pixel and twice its channels, 7 MB an image for 12 channels.
 """
 
 from typing import NamedTuple

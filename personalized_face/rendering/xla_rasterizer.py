@@ -18,6 +18,10 @@ Two triangles that share an edge therefore agree on which side a pixel centre li
 a centre on the edge goes to one of them by the top-left rule. Farther out the rounding
 error stays below 1e-9 pixels.
 
+Memory does not depend on how large the triangles are: 112 bytes a triangle, 580 bytes a
+pair of the current chunk (at most 16,384) and 16 bytes a pixel; 13 MB for an image of
+224 pixels and 24,000 triangles, counted from the shapes, and two images at a time.
+
 Not drawn: triangles with a corner nearer than the near plane, without area after
 snapping, off the image, or not finite. Both sides of a triangle are drawn.
 """
