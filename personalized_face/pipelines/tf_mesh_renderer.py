@@ -20,7 +20,7 @@ SOURCES = tuple(
   f"mesh_renderer/kernels/rasterize_triangles_{part}"
   for part in ("grad.cc", "impl.cc", "impl.h", "op.cc")
 )
-_OFFLINE_RULES = ("rules_cc", "rules_java", "rules_proto")
+_OFFLINE_RULES = ("remote_coverage_tools", "rules_cc", "rules_java", "rules_proto")
 # The first release that .bazelrc is written for. Older ones do not know its flags, have
 # the rules of C++ built in, and would download them all the same.
 _MODERN = 7
