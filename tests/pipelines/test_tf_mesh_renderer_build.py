@@ -120,7 +120,7 @@ def test_debians_bazel_gets_its_own_settings(monkeypatch, tmp_path):
   command, environment = builder.bazel_command(str(tmp_path))
   assert "--noworkspace_rc" in command and "--cxxopt=-std=c++17" in command
   overrides = [word for word in command if word.startswith("--override_repository")]
-  assert len(overrides) == 3
+  assert len(overrides) == 4
   assert environment["USE_BAZEL_VERSION"] == "latest"
 
 
