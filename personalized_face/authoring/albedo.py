@@ -97,7 +97,7 @@ def mean_albedo(control_uv: np.ndarray, size: int) -> np.ndarray:
   for nostril in (regions.RIGHT_NOSTRIL, regions.LEFT_NOSTRIL):
     opening = _ellipse_through(control_uv[list(nostril)])
     share = coverage(opening.mean(0) + 1.15 * (opening - opening.mean(0)), size)
-    image = _blend(image, NOSTRILS, np.minimum(1.2 * gaussian_filter(share, 0.7), 0.9))
+    image = _blend(image, NOSTRILS, np.minimum(1.6 * gaussian_filter(share, 0.6), 1))
   return _holes_painted(image, control_uv).astype(np.float32)
 
 
