@@ -134,10 +134,7 @@ def _register_all() -> None:
     [os.path.dirname(personalized_face.__file__)], "personalized_face."
   ):
     if module.name.split(".")[1] not in _NOT_CONFIGURED:
-      try:
-        importlib.import_module(module.name)
-      except UserError:  # its extra is not installed; it says so when it is asked for
-        continue
+      importlib.import_module(module.name)
 
 
 @functools.cache

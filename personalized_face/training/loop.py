@@ -6,7 +6,7 @@ Each stage starts from what the stage before it left; a stage with a finished
 checkpoint is not trained again.
 """
 
-import itertools
+import functools
 import os
 from collections.abc import Sequence
 
@@ -71,7 +71,8 @@ def train(
     if start >= stage.steps:
       logging.info("%s is complete in %s (%d steps).", name, run_dir, start)
       continue
-    dataset = make_dataset(
+    batches = functools.partial(
+      make_dataset,
       records_dir,
       "train",
       groups_per_batch=groups_per_batch,
@@ -83,7 +84,7 @@ def train(
     summaries.text("config", config.operative_config_text())
     terms = _run_stage(
       trainer,
-      itertools.islice(dataset.skip(start), stage.steps - start),
+      batches(skip_batches=start).take(stage.steps - start),
       checkpoints,
       summaries,
       (log_every, pictures_every, checkpoint_every),
@@ -91,7 +92,7 @@ def train(
     if recalibration_batches and stage.batch_statistics:
       batch_norm.recalibrate(
         system,
-        dataset.take(recalibration_batches),
+        batches().take(recalibration_batches),
         track_net=stage.train_track_net,
         model_net=stage.train_model_net,
       )
@@ -103,7 +104,7 @@ def train(
 
 def _run_stage(
   trainer: Trainer,
-  batches: itertools.islice,
+  batches: tf.data.Dataset,
   checkpoints: Checkpoints,
   summaries: Summaries,
   every: tuple[int, int, int],
