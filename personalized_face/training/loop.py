@@ -22,6 +22,7 @@ from personalized_face.losses.total import FaceLoss
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training import batch_norm
 from personalized_face.training.checkpoints import CONFIG_FILE, Checkpoints
+from personalized_face.training.precision import bfloat16_convolutions
 from personalized_face.training.stages import configured_stage
 from personalized_face.training.summaries import Summaries
 from personalized_face.training.trainer import Trainer, non_finite_term
@@ -40,6 +41,7 @@ def train(
   pictures_every: int = 200,
   checkpoint_every: int = 500,
   recalibration_batches: int = 0,
+  bfloat16: bool = False,
 ) -> dict[str, float]:
   """Trains the stages in order and leaves the run folder complete.
 
@@ -54,6 +56,8 @@ def train(
     log_every, pictures_every, checkpoint_every: steps between them.
     recalibration_batches: batch-norm statistics are averaged over as many training
       batches after each stage; 0 keeps the moving averages (long trainings).
+    bfloat16: convolutions of the steps in bfloat16, on a CPU that has it. Statistics,
+      evaluation and exports stay float32.
 
   Returns:
     The last logged terms of the last stage.
@@ -82,13 +86,14 @@ def train(
     )
     summaries = Summaries(run_dir, trainer)
     summaries.text("config", config.operative_config_text())
-    terms = _run_stage(
-      trainer,
-      batches(skip_batches=start).take(stage.steps - start),
-      checkpoints,
-      summaries,
-      (log_every, pictures_every, checkpoint_every),
-    )
+    with bfloat16_convolutions(bfloat16):
+      terms = _run_stage(
+        trainer,
+        batches(skip_batches=start).take(stage.steps - start),
+        checkpoints,
+        summaries,
+        (log_every, pictures_every, checkpoint_every),
+      )
     if recalibration_batches and stage.batch_statistics:
       batch_norm.recalibrate(
         system,
