@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from personalized_face.authoring import ict_facekit
 from personalized_face.authoring.cache import load_template
 from personalized_face.core import topology
+from personalized_face.metrics.alignment import align
 from personalized_face.template.face_template import FaceTemplate
 
 MM_PER_DM = 100.0
@@ -77,8 +78,8 @@ def compare(template: FaceTemplate, reference: FaceTemplate) -> Comparison:
   vertices = template.vertices.astype(np.float64)
   ours = vertices[template.anatomical_landmarks]
   theirs = reference.vertices[reference.anatomical_landmarks]
-  scale, rotation, shift = similarity(theirs.astype(np.float64), ours)
-  aligned = scale * reference.vertices @ rotation + shift
+  fit = align(theirs, ours, with_scale=True)
+  aligned = fit(reference.vertices)
   error = aligned[reference.anatomical_landmarks] - ours
 
   onto = nearest_points(vertices, aligned, reference.triangles)
@@ -93,7 +94,7 @@ def compare(template: FaceTemplate, reference: FaceTemplate) -> Comparison:
   for name in sorted({*template.blendshape_names} & {*reference.blendshape_names}):
     own = template.blendshape_deltas[template.blendshape_names.index(name)][inside]
     delta = reference.blendshape_deltas[reference.blendshape_names.index(name)]
-    corners = (scale * delta @ rotation)[reference.triangles[onto.triangle[inside]]]
+    corners = fit.vectors(delta)[reference.triangles[onto.triangle[inside]]]
     other = (onto.barycentric[inside][..., None] * corners).sum(1)
     agreement = _agreement(name, own.astype(np.float64), other)
     if agreement is None:
@@ -109,22 +110,6 @@ def compare(template: FaceTemplate, reference: FaceTemplate) -> Comparison:
     shapes=tuple(shapes),
     left_out=tuple(left_out),
   )
-
-
-def similarity(
-  points: np.ndarray, target: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-  """The least-squares similarity of points [P, 3] to target [P, 3] (Umeyama 1991).
-
-  Returns:
-    (scale, rotation [3, 3], shift [3]); scale * points @ rotation + shift fits.
-  """
-  p, q = points - points.mean(0), target - target.mean(0)
-  u, s, vt = np.linalg.svd(p.T @ q)
-  sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-  rotation = (u * sign) @ vt
-  scale = float((s * sign).sum() / (p**2).sum())
-  return scale, rotation, target.mean(0) - scale * points.mean(0) @ rotation
 
 
 def nearest_points(

@@ -11,15 +11,12 @@ What lies far from our face (hair, neck, the back of the head) and parts that ha
 together with no landmark (eyeballs, teeth) correspond to nothing and stay.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import sparse
 from scipy.interpolate import RBFInterpolator
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
 from personalized_face.core import topology
 
@@ -30,32 +27,6 @@ _LIKE_NORMAL = 0.3  # least cosine between normals that correspond
 _FAR_SHARE = 0.06  # of the face's height: farther than this corresponds to nothing
 _CANDIDATES = 12  # nearest triangles that are looked at
 _JAW = 17  # the first landmarks; detectors and people place them freely
-
-
-class Similarity(NamedTuple):
-  """x -> scale R x + shift."""
-
-  scale: float
-  rotation: np.ndarray  # [3, 3]
-  shift: np.ndarray  # [3]
-
-  def apply(self, points: np.ndarray) -> np.ndarray:
-    """Points [..., 3] moved."""
-    return self.scale * points @ self.rotation.T + self.shift
-
-  def unapply_vectors(self, vectors: np.ndarray) -> np.ndarray:
-    """Vectors [..., 3] taken back; the shift plays no part."""
-    return vectors @ self.rotation / self.scale
-
-
-def align(points: np.ndarray, target: np.ndarray) -> Similarity:
-  """The similarity that takes points [P, 3] nearest to a target [P, 3] (Umeyama)."""
-  centred, wanted = points - points.mean(0), target - target.mean(0)
-  rotation = Rotation.align_vectors(wanted, centred)[0].as_matrix()
-  scale = (wanted * (centred @ rotation.T)).sum() / (centred**2).sum()
-  return Similarity(
-    float(scale), rotation, target.mean(0) - scale * rotation @ points.mean(0)
-  )
 
 
 def register(
