@@ -8,10 +8,10 @@ that what lies on either side of them shares no texel.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from personalized_face.authoring.obj_files import ObjMesh
+from personalized_face.core import topology
 from personalized_face.core.errors import UserError
 
 # Texels of the square left free around the layout, and between tiles.
@@ -148,9 +148,7 @@ def tile_places(charts: Charts) -> tuple[np.ndarray, np.ndarray]:
 def _tiles(charts: Charts) -> np.ndarray:
   """[V] number of the tile of each vertex: of its whole island's middle."""
   count = len(charts.uv)
-  rows = charts.triangles[:, [0, 1, 2]].ravel()
-  columns = charts.triangles[:, [1, 2, 0]].ravel()
-  graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+  graph = topology.adjacency(charts.triangles, count)
   islands, island_of = connected_components(graph, directed=False)
   tile_of = np.empty(count, int)
   for island in range(islands):
@@ -223,11 +221,8 @@ def unfolded(
     [V, 2]; folds may be left where the source had them.
   """
   count = len(uv)
-  rows = triangles[:, [0, 1, 2, 1, 2, 0]].ravel()
-  columns = triangles[:, [1, 2, 0, 0, 1, 2]].ravel()
-  links = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
-  links = (links.tocsr() > 0).astype(np.float64)
-  degree = np.maximum(np.asarray(links.sum(1)), 1)
+  links = topology.adjacency(triangles, count)
+  degree = np.maximum(links.sum(axis=1), 1)[:, np.newaxis]
   free = np.ones(count, bool)
   free[fixed] = False
   relaxed = uv.copy()
