@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from personalized_face.authoring.obj_files import ObjMesh
+from personalized_face.authoring import obj_files
 from personalized_face.core import topology
 from personalized_face.core.errors import UserError
 
@@ -29,7 +29,7 @@ class Charts(NamedTuple):
   source: np.ndarray  # [V] int, the source's vertex of each
 
 
-def unweld(mesh: ObjMesh) -> Charts:
+def unweld(mesh: obj_files.ObjMesh) -> Charts:
   """Triangulates, and splits vertices that have several texture coordinates.
 
   Vertices keep their order; the copies of one follow each other. A vertex in no polygon
@@ -57,18 +57,10 @@ def unweld(mesh: ObjMesh) -> Charts:
 
 def _triangulate(corners, starts, vertices, uv) -> np.ndarray:
   """Fans; a quad is cut along its shorter diagonal if that leaves no fold in UV."""
-  sizes = np.diff(starts)
-  fans = []
-  for size in np.unique(sizes):
-    polygon = corners[starts[:-1][sizes == size][:, None] + np.arange(size)]  # [F, S]
-    if size == 4:
-      polygon = _turn_quads(polygon, vertices, uv)
-    fan = [polygon[:, [0, i, i + 1]] for i in range(1, size - 1)]
-    order = np.flatnonzero(sizes == size)
-    fans.append((np.repeat(order, size - 2), np.stack(fan, 1).reshape(-1, 3)))
-  order = np.concatenate([o for o, _ in fans])
-  triangles = np.concatenate([t for _, t in fans])
-  return triangles[np.argsort(order, kind="stable")].astype(np.int32)
+  corners, quads = corners.copy(), starts[:-1][np.diff(starts) == 4]
+  quads = quads[:, np.newaxis] + np.arange(4)
+  corners[quads] = _turn_quads(corners[quads], vertices, uv)
+  return obj_files.fan_triangles(corners, starts).astype(np.int32)
 
 
 def _turn_quads(quads, vertices, uv) -> np.ndarray:

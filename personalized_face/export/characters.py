@@ -73,10 +73,10 @@ def _stem(path: str) -> str:
 
 def _read_obj(path: str) -> tuple[np.ndarray, np.ndarray]:
   """Vertices in metres and triangles."""
-  mesh = obj_files.read_obj(path)
-  polygons = np.split(mesh.corners, mesh.starts[1:-1])
-  triangles = [(p[0], p[i], p[i + 1]) for p in polygons for i in range(1, len(p) - 1)]
-  return mesh.vertices * _metres_per_unit(mesh.vertices), np.array(triangles)
+  vertices, triangles = obj_files.read_triangles(path)
+  if not len(triangles):
+    raise UserError(f"{path} has no polygons; give an OBJ file with a mesh.")
+  return vertices * _metres_per_unit(vertices), triangles
 
 
 def _metres_per_unit(vertices: np.ndarray) -> float:
@@ -97,8 +97,9 @@ def _read_obj_folder(path: str) -> Character:
       f"{path} has {len(neutrals)} .obj files with `neutral` in their names; name one "
       "neutral.obj, and each other one by its blendshape."
     )
-  neutral = obj_files.read_obj(files.pop(neutrals[0])).vertices
-  vertices, triangles = _read_obj(os.path.join(path, f"{neutrals[0]}.obj"))
+  neutral_path = files.pop(neutrals[0])
+  neutral = obj_files.read_vertices(neutral_path)
+  vertices, triangles = _read_obj(neutral_path)
   scale = _metres_per_unit(neutral)
   names, shapes = [], []
   for name, file in files.items():
