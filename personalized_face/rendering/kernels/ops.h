@@ -5,8 +5,10 @@
 #define PERSONALIZED_FACE_RENDERING_KERNELS_OPS_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 
 #include "camera.h"
@@ -14,7 +16,7 @@
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/util/work_sharder.h"
+#include "tensorflow/core/platform/threadpool.h"
 
 namespace personalized_face {
 
@@ -28,17 +30,24 @@ using tensorflow::errors::InvalidArgument;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-// A unit of work that is worth a thread of its own, in TensorFlow's cycles.
-constexpr int64_t kCost = 1000000;
-
-// Runs work(i) for i in [0, count) on the device's threads.
+// Runs work(i) for i in [0, count) on the device's threads, the caller's among them.
+// Each takes the next i when it is done with its last: with as many of them as the
+// device has threads, none waits for a processor, and none is left with a long rest.
 template <typename Work>
 void ForEach(OpKernelContext* context, int64_t count, const Work& work) {
   const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
-  tensorflow::Shard(workers.num_threads, workers.workers, count, kCost,
-                    [&work](int64_t begin, int64_t end) {
-                      for (int64_t i = begin; i < end; ++i) work(i);
-                    });
+  const int64_t takers = std::min<int64_t>(workers.num_threads, count);
+  std::atomic<int64_t> next{0};
+  const auto take = [&](int64_t, int64_t) {
+    for (int64_t i; (i = next++) < count;) work(i);
+  };
+  if (takers <= 1) return take(0, count);
+  workers.workers->ParallelFor(
+      takers,
+      tensorflow::thread::ThreadPool::SchedulingParams(
+          tensorflow::thread::ThreadPool::SchedulingStrategy::kFixedBlockSize,
+          std::nullopt, 1),
+      take);
 }
 
 // Into how many bands of rows to cut each image, so that no thread is without work.
