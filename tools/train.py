@@ -6,8 +6,10 @@ The paper's two stages, then its pictures in TensorBoard:
       --gin_file=papers/personalized_face/stage2.gin
   tensorboard --logdir runs/mine/logs
 
-A run goes on where it stopped when the command is given again. --gin_param sets any
-single value, such as --gin_param="stage1/Stage.steps = 1000".
+A run goes on where it stopped when the command is given again, with the losses of a run
+that was never stopped (bit for bit on a CPU). SIGTERM, which preemptible machines send,
+writes a checkpoint and ends in exit status 143. --gin_param sets any single value, such
+as --gin_param="stage1/Stage.steps = 1000".
 """
 
 from collections.abc import Sequence
