@@ -20,6 +20,7 @@ from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training import batch_norm
 from personalized_face.training.checkpoints import CONFIG_FILE, Checkpoints
 from personalized_face.training.interruption import Interruption, Preempted
+from personalized_face.training.precision import bfloat16_convolutions
 from personalized_face.training.stage_loop import Every, StageLoop
 from personalized_face.training.stages import configured_stage
 from personalized_face.training.summaries import Summaries
@@ -40,6 +41,7 @@ def train(
   checkpoint_every: int = 500,
   recalibration_batches: int = 0,
   keep_checkpoints: int = 3,
+  bfloat16: bool = False,
 ) -> dict[str, float]:
   """Trains the stages in order and leaves the run folder complete.
 
@@ -55,6 +57,8 @@ def train(
     recalibration_batches: batch-norm statistics are averaged over as many training
       batches after each stage; 0 keeps the moving averages (long trainings).
     keep_checkpoints: so many of the newest of each stage stay.
+    bfloat16: convolutions of the steps in bfloat16, on a CPU that has it. Statistics,
+      evaluation and exports stay float32.
 
   Returns:
     The last logged terms of the last stage.
@@ -87,7 +91,8 @@ def train(
       summaries = Summaries(run_dir, trainer)
       summaries.text("config", config.operative_config_text())
       stage_loop = StageLoop(trainer, checkpoints, summaries, every, interruption)
-      terms = stage_loop.run(batches(skip_batches=start).take(stage.steps - start))
+      with bfloat16_convolutions(bfloat16):
+        terms = stage_loop.run(batches(skip_batches=start).take(stage.steps - start))
       if recalibration_batches and stage.batch_statistics:
         batch_norm.recalibrate(
           system,

@@ -1,0 +1,44 @@
+"""Convolutions in bfloat16 on a CPU that computes in it, for the steps of a training.
+
+bfloat16 keeps float32's range, so that losses need no scaling; a convolution multiplies
+in bfloat16 and adds in float32. Weights, optimizer, renderer and losses stay float32.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def cpu_has_bfloat16() -> bool:
+  """Whether this CPU multiplies bfloat16 in hardware, as far as Linux tells."""
+  try:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+      flags = next((line for line in file if line.startswith("flags")), "")
+  except OSError:  # another operating system
+    return False
+  return not _CPU_FLAGS.isdisjoint(flags.split())
+
+
+@contextlib.contextmanager
+def bfloat16_convolutions(enabled: bool) -> Iterator[None]:
+  """What is traced and run within computes its convolutions in bfloat16.
+
+  TensorFlow's own graph rewrite does it: no layer changes, and nothing of it reaches a
+  checkpoint or an export.
+
+  Args:
+    enabled: False changes nothing, nor does a CPU without bfloat16.
+  """
+  if not (enabled and cpu_has_bfloat16()):
+    yield
+    return
+  option = "auto_mixed_precision_onednn_bfloat16"
+  before = tf.config.optimizer.get_experimental_options().get(option, False)
+  tf.config.optimizer.set_experimental_options({option: True})
+  try:
+    yield
+  finally:
+    tf.config.optimizer.set_experimental_options({option: before})
