@@ -90,7 +90,14 @@ def train(
       )
       summaries = Summaries(run_dir, trainer)
       summaries.text("config", config.operative_config_text())
-      stage_loop = StageLoop(trainer, checkpoints, summaries, every, interruption)
+
+      def names_of(step: int, batches=batches) -> list[str]:
+        names = next(iter(batches(skip_batches=step - 1, names=True)))
+        return [name.decode() for name in names.numpy()]
+
+      stage_loop = StageLoop(
+        trainer, checkpoints, summaries, every, interruption, run_dir, names_of
+      )
       with bfloat16_convolutions(bfloat16):
         terms = stage_loop.run(batches(skip_batches=start).take(stage.steps - start))
       if recalibration_batches and stage.batch_statistics:

@@ -3,6 +3,7 @@
 batches -> Trainer.train_step -> summaries, checkpoints
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -10,6 +11,8 @@ from absl import logging
 from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
+from personalized_face.core.types import Batch
+from personalized_face.training import guards
 from personalized_face.training.checkpoints import Checkpoints
 from personalized_face.training.interruption import Interruption, Preempted
 from personalized_face.training.summaries import Summaries
@@ -34,12 +37,26 @@ class StageLoop:
     summaries: Summaries,
     every: Every,
     interruption: Interruption,
+    run_dir: str,
+    names_of: Callable[[int], list[str]],
   ):
+    """Takes what a stage is made of.
+
+    Args:
+      trainer, checkpoints, summaries: of the stage.
+      every: how often what is done.
+      interruption: whether SIGTERM has come.
+      run_dir: where a failed step is left for a replay.
+      names_of: the records that a step's batch is made of.
+    """
     self._trainer = trainer
     self._checkpoints = checkpoints
     self._summaries = summaries
     self._every = every
     self._interruption = interruption
+    self._run_dir = run_dir
+    self._names_of = names_of
+    self._coverage = guards.CoverageWatch()
 
   def run(self, batches: tf.data.Dataset) -> dict[str, float]:
     """Takes a step with each batch.
@@ -62,7 +79,7 @@ class StageLoop:
         try:
           terms = self._trainer.train_step(batch)
         except tf.errors.InvalidArgumentError as error:
-          raise _stopped(error, name, step) from error
+          raise self._stopped(error, batch, step) from error
         # The only places where the host waits for the device.
         if self._due(self._every.log, step):
           logged = self._log(step, terms)
@@ -83,7 +100,12 @@ class StageLoop:
   def _log(self, step: int, terms: dict) -> dict[str, float]:
     rate = float(self._trainer.optimizer.learning_rate)
     self._summaries.scalars(step, terms, rate)
-    return {name: float(value) for name, value in terms.items()}
+    logged = {name: float(value) for name, value in terms.items()}
+    if "coverage_percent" in logged:
+      warning = self._coverage.add(step, logged["coverage_percent"], logged["total"])
+      if warning:
+        logging.warning("%s", warning)
+    return logged
 
   def _preempted(self, step: int) -> Preempted:
     """Saves all there is; returns what to raise."""
@@ -100,13 +122,22 @@ class StageLoop:
     )
     return Preempted()
 
-
-def _stopped(error: tf.errors.OpError, stage: str, step: int) -> Exception:
-  """What to raise for a failed step: a sentence, where a value was not finite."""
-  name = non_finite_term(error)
-  if name is None:
-    return error
-  return UserError(
-    f"{stage} stopped at step {step}: the {name} is not finite; lower "
-    f"{stage}/Stage.learning_rate, or go on from the last checkpoint."
-  )
+  def _stopped(self, error: tf.errors.OpError, batch: Batch, step: int) -> Exception:
+    """What to raise for a failed step: a sentence, where a value was not finite."""
+    term = non_finite_term(error)
+    if term is None:
+      return error
+    stage = self._trainer.stage.name
+    names = self._names_of(step)
+    try:
+      path = guards.save_replay(
+        self._run_dir, self._trainer.system, batch, stage, step, term, names
+      )
+      hint = f"pface_train --replay={path} takes that step again"
+    except (OSError, tf.errors.OpError) as failure:
+      hint = f"the batch could not be saved ({str(failure).splitlines()[0]})"
+    return UserError(
+      f"{stage} stopped at step {step}: the {term} is not finite, in a batch of "
+      f"{', '.join(names)}; {hint}, and a lower {stage}/Stage.learning_rate or a "
+      f"{stage}/Stage.gradient_clip_norm may mend it."
+    )

@@ -29,7 +29,7 @@ class Summaries:
         elif name == "total":
           tf.summary.scalar("loss/total", value)
         else:
-          tf.summary.scalar(f"train/{name}", value)
+          tf.summary.scalar(name if "/" in name else f"train/{name}", value)
       tf.summary.scalar("train/learning_rate", rate)
 
   def metrics(self, step: int, values: dict[str, float]) -> None:
