@@ -22,6 +22,7 @@ from personalized_face import config
 from personalized_face.core.errors import UserError
 from personalized_face.systems.personalized_face import PersonalizedFace, build_system
 from personalized_face.template.face_template import FaceTemplate
+from personalized_face.training import disk
 from personalized_face.training.trainer import Trainer
 
 TEMPLATE_FILE = "template.npz"
@@ -81,9 +82,7 @@ class Checkpoints:
     Raises:
       UserError: there are checkpoints, but none is sound or fits.
     """
-    # What a killed process was writing is of no use to anyone.
-    for rest in glob.glob(os.path.join(glob.escape(self._folder), "*_temp")):
-      shutil.rmtree(rest, ignore_errors=True)
+    self._remove_unfinished()
     path = _newest_sound(self._folder)
     if path:
       _restore(self._manager.checkpoint, path)
@@ -95,14 +94,18 @@ class Checkpoints:
     Raises:
       UserError: the disk is full or the folder cannot be written.
     """
+    step = int(self._trainer.step)
     try:
-      return self._manager.save(checkpoint_number=int(self._trainer.step))
-    except (OSError, tf.errors.OpError) as error:
-      raise UserError(
-        f"The checkpoint of step {int(self._trainer.step)} cannot be written to "
-        f"{self._folder} ({_reason(error)}); make room or mend its permissions and "
-        "give the same command again: it goes on from the checkpoint before."
-      ) from error
+      with disk.writing(f"The checkpoint of step {step}", self._folder):
+        return self._manager.save(checkpoint_number=step)
+    except UserError:
+      self._remove_unfinished()
+      raise
+
+  def _remove_unfinished(self) -> None:
+    """Removes what a killed process or a full disk left half written."""
+    for rest in glob.glob(os.path.join(glob.escape(self._folder), "*_temp")):
+      shutil.rmtree(rest, ignore_errors=True)
 
 
 def restore_stage(system: PersonalizedFace, run_dir: str, stage_name: str) -> None:
@@ -197,15 +200,8 @@ def _damage(path: str) -> str | None:
     for name in reader.get_variable_to_dtype_map():
       reader.get_tensor(name)
   except (tf.errors.OpError, ValueError, LookupError, RuntimeError) as error:
-    return _reason(error)
+    return disk.reason(error)
   return None
-
-
-def _reason(error: Exception) -> str:
-  """The first line of an error, short."""
-  if isinstance(error, OSError) and error.strerror:
-    return error.strerror
-  return str(getattr(error, "message", error)).split("\n")[0].split(" [[")[0][:200]
 
 
 def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
@@ -213,6 +209,6 @@ def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
   except (tf.errors.OpError, AssertionError, ValueError) as error:
     raise UserError(
-      f"The checkpoint {path} does not fit this configuration ({_reason(error)}); use "
-      "the run's own config.gin, or train in another run folder."
+      f"The checkpoint {path} does not fit this configuration ({disk.reason(error)}); "
+      "use the run's own config.gin, or train in another run folder."
     ) from error

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Batch
-from personalized_face.training import guards
+from personalized_face.training import disk, guards
 from personalized_face.training.checkpoints import Checkpoints
 from personalized_face.training.interruption import Interruption, Preempted
 from personalized_face.training.summaries import Summaries
@@ -135,7 +135,7 @@ class StageLoop:
       )
       hint = f"pface_train --replay={path} takes that step again"
     except (OSError, tf.errors.OpError) as failure:
-      hint = f"the batch could not be saved ({str(failure).splitlines()[0]})"
+      hint = f"the batch could not be saved ({disk.reason(failure)})"
     return UserError(
       f"{stage} stopped at step {step}: the {term} is not finite, in a batch of "
       f"{', '.join(names)}; {hint}, and a lower {stage}/Stage.learning_rate or a "

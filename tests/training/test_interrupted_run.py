@@ -19,6 +19,7 @@ from personalized_face.core.errors import UserError
 from personalized_face.training.checkpoints import Checkpoints, restore_stage
 from personalized_face.training.interruption import Interruption
 from personalized_face.training.stages import configured_stage
+from personalized_face.training.summaries import Summaries
 from personalized_face.training.trainer import Trainer
 
 STEPS = 10
@@ -115,7 +116,8 @@ def saved(tmp_path_factory):
 
 
 def _trainer():
-  return Trainer(toy_system(), configured_stage("stage1")[0], None, None)
+  stage, weights = configured_stage("stage1")
+  return Trainer(toy_system(), stage, None, weights)
 
 
 def _damage(folder, step, how):
@@ -173,15 +175,24 @@ def test_what_a_killed_process_was_writing_is_removed(copied):
   assert not rest.exists()
 
 
-def test_full_disk_is_one_sentence(tmp_path, monkeypatch):
+def test_full_disk_is_one_sentence_and_leaves_no_rest(tmp_path, monkeypatch):
   configure(tmp_path)
   checkpoints = Checkpoints(str(tmp_path), _trainer())
+  rest = tmp_path / "stage1" / "ckpt-0_temp"
 
-  def full(*args, **kwargs):
-    raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+  def full(*args, **kwargs):  # as TensorFlow says it
+    rest.mkdir(parents=True)
+    message = f"{{{{function_node __wrapped__SaveV2}}}} {rest}; No space left on device"
+    raise tf.errors.ResourceExhaustedError(None, None, message)
 
   monkeypatch.setattr(checkpoints._manager, "save", full)
-  with pytest.raises(
-    UserError, match="stage1 \\(No space left on device\\); make room"
-  ):
+  with pytest.raises(UserError, match=r"stage1 \(No space left on device\); make room"):
     checkpoints.save()
+  assert not rest.exists()
+
+
+def test_unwritable_log_is_one_sentence(tmp_path):
+  configure(tmp_path)
+  (tmp_path / "logs").write_text("a file where a folder is needed")
+  with pytest.raises(UserError, match=r"^The log cannot be written .*logs/stage1 \("):
+    Summaries(str(tmp_path), _trainer())
