@@ -6,8 +6,16 @@ The paper's two stages, then its pictures in TensorBoard:
       --gin_file=papers/personalized_face/stage2.gin
   tensorboard --logdir runs/mine/logs
 
-A run goes on where it stopped when the command is given again. --gin_param sets any
-single value, such as --gin_param="stage1/Stage.steps = 1000".
+A run goes on where it stopped when the command is given again, with the losses of a run
+that was never stopped (bit for bit on a CPU). SIGTERM, which preemptible machines send,
+writes a checkpoint and ends in exit status 143. --gin_param sets any single value, such
+as --gin_param="stage1/Stage.steps = 1000".
+
+A loss or gradient that is not finite stops the run; it says in which records, and
+
+  pface_train --replay=runs/mine/replay/stage1_123.npz
+
+takes that one step again and shows every value on its way.
 """
 
 from collections.abc import Sequence
@@ -22,12 +30,26 @@ flags.DEFINE_string("run_dir", None, "Gets checkpoints, logs and config.gin.")
 flags.DEFINE_string("template", "default", "'default' or a template's .npz file.")
 flags.DEFINE_multi_string("gin_file", None, "Configurations, from the gin folder.")
 flags.DEFINE_multi_string("gin_param", [], "Single values, 'name = value'.")
-flags.mark_flags_as_required(["records_dir", "run_dir", "gin_file"])
+flags.DEFINE_string("replay", None, "A failed step's file; nothing is trained.")
+
+
+@flags.multi_flags_validator(
+  ["records_dir", "run_dir", "gin_file", "replay"],
+  message="--records_dir, --run_dir and --gin_file are needed (or --replay alone)",
+)
+def _complete(values: dict) -> bool:
+  needed = all(values[name] for name in ("records_dir", "run_dir", "gin_file"))
+  return needed or bool(values["replay"])
 
 
 def main(argv: Sequence[str]) -> None:
   """Parses the configuration, builds the system and trains it."""
   del argv
+  if FLAGS.replay:
+    from personalized_face.training.replay import replay
+
+    print(replay(FLAGS.replay, FLAGS.gin_param))
+    return
   from personalized_face.pipelines.training import train_run
 
   train_run(

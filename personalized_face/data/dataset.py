@@ -37,6 +37,7 @@ def make_dataset(
   cache: bool = False,
   records_per_person: int | None = None,
   skip_batches: int = 0,
+  names: bool = False,
 ) -> tf.data.Dataset:
   """Batches of B groups of N frames for training.
 
@@ -59,6 +60,8 @@ def make_dataset(
       ones each time: persons count alike, not clips. None uses every record.
     skip_batches: so many come first that are left out, undecoded: a run that goes on
       gets what an uninterrupted one would have got.
+    names: True gives, in place of each batch, which records it is made of: [B] strings
+      "person/clip", with the part where a clip has several.
 
   Returns:
     Batch of images [B, N, size, size, 3] float32 in [0, 1], landmarks [B, N, 68, 2]
@@ -78,7 +81,11 @@ def make_dataset(
     )
   return (
     groups.serialized.skip(skip_batches * groups_per_batch)
-    .map(groups.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    .map(
+      _name if names else groups.decode,
+      num_parallel_calls=tf.data.AUTOTUNE,
+      deterministic=True,
+    )
     .batch(groups_per_batch, drop_remainder=True)
     .prefetch(2)
   )
@@ -194,6 +201,21 @@ def _groups(
     return appearance.apply(group, numbers) if numbers and appearance.changes else group
 
   return _Groups(dataset.enumerate(), decode)
+
+
+def _name(number: Tensor, serialized: Tensor) -> Tensor:
+  """Which record this is, for people to read."""
+  del number
+  record = tf.io.parse_single_example(serialized, records.feature_specs())
+  count = tf.strings.as_string(record["num_parts"])
+  part = tf.strings.as_string(record["part"] + 1)
+  suffix = tf.strings.join([" (part ", part, " of ", count, ")"])
+  return tf.strings.join(
+    [
+      *(record["person"], "/", record["clip"]),
+      tf.where(record["num_parts"] > 1, suffix, ""),
+    ]
+  )
 
 
 def _person_balance(

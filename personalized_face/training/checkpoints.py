@@ -6,17 +6,23 @@
     <run>/logs/          TensorBoard
 
 A checkpoint becomes visible only when complete: TensorFlow writes the `checkpoint` file
-that names it last.
+that names it last. Each is read through before it is used, its checksums with it; a
+damaged one is named, and the one before it taken.
 """
 
+import glob
 import os
+import re
+import shutil
 
 import tensorflow as tf
+from absl import logging
 
 from personalized_face import config
 from personalized_face.core.errors import UserError
 from personalized_face.systems.personalized_face import PersonalizedFace, build_system
 from personalized_face.template.face_template import FaceTemplate
+from personalized_face.training import disk
 from personalized_face.training.trainer import Trainer
 
 TEMPLATE_FILE = "template.npz"
@@ -52,26 +58,54 @@ def claim_run_dir(run_dir: str, template: FaceTemplate) -> None:
 class Checkpoints:
   """Saves and restores one stage of a run."""
 
-  def __init__(self, run_dir: str, trainer: Trainer, keep: int = 2):
+  def __init__(self, run_dir: str, trainer: Trainer, keep: int = 3):
+    """Makes nothing yet.
+
+    Args:
+      run_dir: the run folder.
+      trainer: whose stage, system, optimizer and step are kept.
+      keep: so many of the newest stay.
+    """
     self._trainer = trainer
+    self._folder = os.path.join(run_dir, trainer.stage.name)
     self._manager = tf.train.CheckpointManager(
       tf.train.Checkpoint(
         system=trainer.system, optimizer=trainer.optimizer, step=trainer.step
       ),
-      os.path.join(run_dir, trainer.stage.name),
+      self._folder,
       max_to_keep=keep,
     )
 
   def restore(self) -> int:
-    """Restores the newest checkpoint if there is one; returns the step to go on at."""
-    path = self._manager.latest_checkpoint
+    """Restores the newest sound checkpoint, if any; returns the step to go on at.
+
+    Raises:
+      UserError: there are checkpoints, but none is sound or fits.
+    """
+    self._remove_unfinished()
+    path = _newest_sound(self._folder)
     if path:
       _restore(self._manager.checkpoint, path)
     return int(self._trainer.step)
 
   def save(self) -> str:
-    """Writes a checkpoint of the present step."""
-    return self._manager.save(checkpoint_number=int(self._trainer.step))
+    """Writes a checkpoint of the present step.
+
+    Raises:
+      UserError: the disk is full or the folder cannot be written.
+    """
+    step = int(self._trainer.step)
+    try:
+      with disk.writing(f"The checkpoint of step {step}", self._folder):
+        return self._manager.save(checkpoint_number=step)
+    except UserError:
+      self._remove_unfinished()
+      raise
+
+  def _remove_unfinished(self) -> None:
+    """Removes what a killed process or a full disk left half written."""
+    for rest in glob.glob(os.path.join(glob.escape(self._folder), "*_temp")):
+      shutil.rmtree(rest, ignore_errors=True)
 
 
 def restore_stage(system: PersonalizedFace, run_dir: str, stage_name: str) -> None:
@@ -80,7 +114,7 @@ def restore_stage(system: PersonalizedFace, run_dir: str, stage_name: str) -> No
   Raises:
     UserError: the stage has no checkpoint there.
   """
-  path = tf.train.latest_checkpoint(os.path.join(run_dir, stage_name))
+  path = _newest_sound(os.path.join(run_dir, stage_name))
   if path is None:
     raise UserError(
       f"{run_dir} has no checkpoint of {stage_name}; train that stage first."
@@ -123,13 +157,58 @@ def _last_stage(run_dir: str) -> str:
   return states[max(states)]
 
 
+def _newest_sound(folder: str) -> str | None:
+  """The newest checkpoint that can be read; None where there is none at all.
+
+  Raises:
+    UserError: all are damaged.
+  """
+  paths = _paths(folder)
+  for path in paths:
+    reason = _damage(path)
+    if reason is None:
+      return path
+    logging.warning(
+      "The checkpoint %s is damaged (%s); the one before it is used.", path, reason
+    )
+  if paths:
+    names = ", ".join(map(os.path.basename, paths))
+    raise UserError(
+      f"Every checkpoint in {folder} is damaged ({names}); delete that folder to train "
+      "the stage anew."
+    )
+  return None
+
+
+def _paths(folder: str) -> list[str]:
+  """The checkpoints of a folder, the newest first."""
+  state = tf.train.get_checkpoint_state(folder)
+  if state is not None:
+    return list(state.all_model_checkpoint_paths)[::-1]
+  # Without the file that names them (lost, damaged), by their steps.
+  found = {}
+  for path in glob.glob(os.path.join(glob.escape(folder), "ckpt-*.index")):
+    if step := re.search(r"ckpt-(\d+)\.index$", path):
+      found[int(step[1])] = path.removesuffix(".index")
+  return [found[step] for step in sorted(found, reverse=True)]
+
+
+def _damage(path: str) -> str | None:
+  """Reads every tensor of a checkpoint; returns what is wrong with it, or None."""
+  try:
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_dtype_map():
+      reader.get_tensor(name)
+  except (tf.errors.OpError, ValueError, LookupError, RuntimeError) as error:
+    return disk.reason(error)
+  return None
+
+
 def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
   try:
     checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
   except (tf.errors.OpError, AssertionError, ValueError) as error:
-    reason = str(error).splitlines()[0]
     raise UserError(
-      f"The checkpoint {path} does not fit this configuration or is damaged "
-      f"({reason}); use the run's own config.gin, or delete that checkpoint to go back "
-      "to the one before."
+      f"The checkpoint {path} does not fit this configuration ({disk.reason(error)}); "
+      "use the run's own config.gin, or train in another run folder."
     ) from error

@@ -31,7 +31,11 @@ class Stage:
       will be used, without the noise of a batch of a few frames.
     corrections: False shows the template in place of ModelNet's corrections.
     final_learning_rate: at the last step, by a cosine; None keeps it constant.
+    warm_up_steps: over which the learning rate first rises from 0, in a line.
     gradient_clip_norm: global norm the gradient is cut to; None leaves it.
+    ema_momentum: the stage ends with, and is evaluated by, the exponential moving
+      average of what it trains, with this momentum per step, such as 0.999; None takes
+      the last values.
   """
 
   name: str
@@ -43,7 +47,9 @@ class Stage:
   batch_statistics: bool = True
   corrections: bool = True
   final_learning_rate: float | None = None
+  warm_up_steps: int = 0
   gradient_clip_norm: float | None = None
+  ema_momentum: float | None = None
 
   def variables(self, system: PersonalizedFace) -> list[tf.Variable]:
     """The variables this stage trains, in a fixed order."""
@@ -58,12 +64,38 @@ class Stage:
 
   def optimizer(self) -> keras.optimizers.Optimizer:
     """Adam, as the paper."""
-    rate = self.learning_rate
-    if self.final_learning_rate is not None:
-      rate = keras.optimizers.schedules.CosineDecay(
-        rate, max(self.steps, 1), alpha=self.final_learning_rate / rate
-      )
-    return keras.optimizers.Adam(rate, global_clipnorm=self.gradient_clip_norm)
+    return ReplicatedAdam(
+      self._schedule(),
+      global_clipnorm=self.gradient_clip_norm,
+      use_ema=self.ema_momentum is not None,
+      ema_momentum=self.ema_momentum or 0.0,
+      name="adam",
+    )
+
+  def _schedule(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Constant, or a line up to the learning rate and a cosine down from it."""
+    rate, warm_up = self.learning_rate, self.warm_up_steps
+    if self.final_learning_rate is None and not warm_up:
+      return rate
+    final = rate if self.final_learning_rate is None else self.final_learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+      0.0 if warm_up else rate,
+      max(self.steps - warm_up, 1),
+      alpha=final / rate,
+      warmup_target=rate if warm_up else None,
+      warmup_steps=warm_up,
+    )
+
+
+class ReplicatedAdam(keras.optimizers.Adam):
+  """Adam for gradients that are averages over all replicas already.
+
+  Keras would add them up over the replicas once more. The trainer averages before, so
+  that the norm they are clipped by is the whole batch's.
+  """
+
+  def _all_reduce_sum_gradients(self, grads_and_vars):
+    return grads_and_vars
 
 
 def configured_stage(name: str) -> tuple[Stage, LossWeights]:

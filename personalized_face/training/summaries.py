@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from personalized_face.core.types import Batch, Tensor
 from personalized_face.inference.pictures import columns
+from personalized_face.training import disk
 from personalized_face.training.trainer import Trainer
 
 
@@ -14,9 +15,9 @@ class Summaries:
 
   def __init__(self, run_dir: str, trainer: Trainer):
     self._trainer = trainer
-    self._writer = tf.summary.create_file_writer(
-      os.path.join(run_dir, "logs", trainer.stage.name)
-    )
+    self._folder = os.path.join(run_dir, "logs", trainer.stage.name)
+    with disk.writing("The log", self._folder):
+      self._writer = tf.summary.create_file_writer(self._folder)
 
   def scalars(self, step: int, terms: dict[str, Tensor], rate: float) -> None:
     """Loss terms (`loss/`, `loss_weighted/`), norms and the learning rate."""
@@ -29,7 +30,7 @@ class Summaries:
         elif name == "total":
           tf.summary.scalar("loss/total", value)
         else:
-          tf.summary.scalar(f"train/{name}", value)
+          tf.summary.scalar(name if "/" in name else f"train/{name}", value)
       tf.summary.scalar("train/learning_rate", rate)
 
   def metrics(self, step: int, values: dict[str, float]) -> None:
@@ -53,4 +54,5 @@ class Summaries:
 
   def close(self) -> None:
     """Flushes and closes the files."""
-    self._writer.close()
+    with disk.writing("The log", self._folder):
+      self._writer.close()

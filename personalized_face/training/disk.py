@@ -1,0 +1,50 @@
+"""Full disks and unwritable folders, said in one sentence.
+
+TensorFlow's file errors name a graph node and a temporary file; the cause and the
+folder are what a person can do something about.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from personalized_face.core.errors import UserError
+
+_CAUSES = (
+  "No space left on device",
+  "Disk quota exceeded",
+  "Permission denied",
+  "Read-only file system",
+  "Not a directory",
+  "File exists",
+)
+
+
+@contextlib.contextmanager
+def writing(what: str, folder: str) -> Iterator[None]:
+  """Around what writes `what` to `folder`.
+
+  Raises:
+    UserError: in place of an error of the disk, of Python's or of TensorFlow's.
+  """
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    raise UserError(
+      f"{what} cannot be written to {folder} ({reason(error)}); make room there or "
+      "mend its permissions, and give the same command again: it goes on from the last "
+      "checkpoint."
+    ) from error
+
+
+def reason(error: Exception) -> str:
+  """The cause of a file's error, without TensorFlow's decoration."""
+  if isinstance(error, OSError) and error.errno:
+    return os.strerror(error.errno)
+  message = str(error)
+  for cause in _CAUSES:
+    if cause in message:
+      return cause
+  return message.split("\n")[0].split(" [[")[0][:200]
