@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 
 import gin
+import tensorflow as tf
 from absl import logging
 
 from personalized_face import config
@@ -80,9 +81,9 @@ def train(
         logging.info("%s is complete in %s (%d steps).", name, run_dir, start)
         continue
       batches = functools.partial(
-        make_dataset,
+        _stage_data,
+        name,
         records_dir,
-        "train",
         groups_per_batch=groups_per_batch,
         frames_per_group=frames_per_group,
         # Each stage walks the data in an order of its own.
@@ -114,3 +115,9 @@ def train(
         raise Preempted()
   config.save_operative(os.path.join(run_dir, CONFIG_FILE))
   return terms
+
+
+def _stage_data(stage: str, records_dir: str, **options) -> tf.data.Dataset:
+  """Training batches, with what gin has for the stage: `refine/Jitter.shift = 0`."""
+  with gin.config_scope(stage):
+    return make_dataset(records_dir, "train", **options)

@@ -11,9 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from toy_run import SIZE, configure, toy_system, write_toy_records
 
 from personalized_face.core.errors import UserError
+from personalized_face.data.augment import Jitter
 from personalized_face.data.dataset import make_dataset
 from personalized_face.losses.total import FaceLoss, LossWeights
-from personalized_face.training import batch_norm
+from personalized_face.training import batch_norm, loop
 from personalized_face.training.checkpoints import (
   claim_run_dir,
   load_system,
@@ -239,3 +240,19 @@ def test_evaluate_run_at_ground_truth_quality(tmp_path, records_dir):
   assert figures["frames_held_out"] == 2
   assert 0 < figures["nme_percent"] < 30
   assert 50 < figures["coverage_percent"] <= 100
+
+
+def test_gin_moves_the_crops_of_one_stage_alone(records_dir, tmp_path, monkeypatch):
+  short = ("stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
+  configure(tmp_path, "stage1/Jitter.shift = 0.1", *short)
+  shifts = []
+
+  def spy(*args, **options):
+    shifts.append(Jitter().shift)
+    return make_dataset(*args, **options)
+
+  monkeypatch.setattr(loop, "make_dataset", spy)
+  system = toy_system()
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  train(system, records_dir, str(tmp_path / "run"))
+  assert shifts == [0.1, 0.0]
