@@ -16,6 +16,7 @@ distance to 4 mm, and cost 0.8 points of NME. geometry_int8 holds its displaceme
 rounds w, in 8 bits.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 
@@ -25,7 +26,7 @@ import tensorflow as tf
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import PersonModel, Tensor, Tracking
 from personalized_face.data import records
-from personalized_face.data.dataset import make_eval_dataset
+from personalized_face.data.record_format import decode_image
 from personalized_face.export.files import write_bytes, write_json
 from personalized_face.rendering.camera import project
 from personalized_face.systems.personalized_face import PersonalizedFace
@@ -64,7 +65,9 @@ def export_tflite(
   Raises:
     UserError: no records there, crops of another size, or nothing can be written.
   """
-  crops = calibration_crops(records_dir, system.camera.height)
+  crops, _ = spread_frames(
+    records_dir, "train", system.camera.height, CALIBRATION_FRAMES
+  )
   files = {
     "track_float16": track_model(system),
     "track_int8": track_model(system, crops),
@@ -82,25 +85,38 @@ def export_tflite(
   return paths
 
 
-def calibration_crops(
-  records_dir: str, size: int, count: int = CALIBRATION_FRAMES
-) -> np.ndarray:
-  """Training frames [F, S, S, 3] uint8, spread over the records, at most `count`.
+def spread_frames(
+  records_dir: str, split: str, size: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Crops of a split and their landmarks, spread over all its records.
+
+  Args:
+    records_dir: of `prepare`.
+    split: "train" or "test".
+    size: S that the crops must have, pixels.
+    count: at most so many.
+
+  Returns:
+    Crops [F, S, S, 3] uint8 and landmarks [F, 68, 2], pixels of the crop.
 
   Raises:
-    UserError: no records there, or crops of another size.
+    UserError: no records there, an empty split, or crops of another size.
   """
-  found = records.read_info(records_dir)["preparation"]["size"]
+  info = records.read_info(records_dir)
+  found = info["preparation"]["size"]
   if found != size:
     raise UserError(
       f"{records_dir} has crops of {found} pixels and the run takes {size}; name "
       "records that were prepared as the run's own."
     )
-  frames = make_eval_dataset(records_dir, "train").map(lambda batch, _: batch.images)
-  total = int(frames.reduce(np.int64(0), lambda number, _: number + 1))
-  step = -(-total // count)
-  picked = frames.shard(step, 0).as_numpy_iterator()
-  return np.round(np.concatenate([image[0] for image in picked]) * 255).astype(np.uint8)
+  frames = (
+    pair
+    for clip in records.read_clips(records_dir, split)
+    for pair in zip(clip.images, clip.landmarks, strict=True)
+  )
+  step = max(-(-info["splits"][split]["frames"] // count), 1)
+  images, landmarks = zip(*itertools.islice(frames, step // 2, None, step), strict=True)
+  return np.stack([decode_image(image) for image in images]), np.stack(landmarks)
 
 
 def track_model(system: PersonalizedFace, crops: np.ndarray | None = None) -> bytes:

@@ -14,8 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.types import PersonModel, Tensor, Tracking
-from personalized_face.data.dataset import make_eval_dataset
-from personalized_face.export.tflite import KINDS
+from personalized_face.export.tflite import KINDS, spread_frames
 from personalized_face.inference.tflite_runner import TFLiteGeometry, TFLiteTrackNet
 from personalized_face.inference.track import to_float
 from personalized_face.metrics.landmarks import nme_percent
@@ -72,14 +71,15 @@ def benchmark(
     )
   errors = {name: [] for name in variants}
   seconds = {name: [] for name in variants}
-  for crops, landmarks in _frames(records_dir, num_frames):
+  frames, landmarks = spread_frames(records_dir, "test", size, num_frames)
+  for i in (0, *range(len(frames))):  # the first one warms up
     for name, variant in variants.items():
       start = time.perf_counter()
-      tracking = variant.track(crops)
+      tracking = variant.track(frames[i : i + 1])
       tracked = time.perf_counter()
       _, found = variant.decode(tracking)
       seconds[name].append((tracked - start, time.perf_counter() - tracked))
-      errors[name].append(float(nme_percent(found, landmarks)[0]))
+      errors[name].append(float(nme_percent(found[0], landmarks[i])))
   rows = []
   for name, times in seconds.items():
     times = 1000 * np.array(times[1:])
@@ -102,16 +102,6 @@ def table(rows: list[Row]) -> str:
     for row in rows
   ]
   return "\n".join(lines)
-
-
-def _frames(records_dir: str, num_frames: int):
-  """(crops [1, S, S, 3] uint8, landmarks [1, 68, 2]); the first one twice."""
-  frames = [
-    (np.round(batch.images[0].numpy() * 255).astype(np.uint8), batch.landmarks[0])
-    for batch, _ in make_eval_dataset(records_dir, "test")
-  ]
-  picked = frames[:: -(-len(frames) // num_frames)]
-  return [picked[0], *picked]
 
 
 def _keras(system: PersonalizedFace, person: PersonModel) -> _Variant:

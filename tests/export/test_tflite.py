@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from data.test_records import toy_clip, write_toy_records
 from toy_clip import (
   SIZE,
   StubDetector,
@@ -50,7 +51,7 @@ def files(system, person, crops, tmp_path_factory):
   """The folder that `export_tflite` writes, its calibration crops given."""
   folder = str(tmp_path_factory.mktemp("lite") / "new")
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(tflite, "calibration_crops", lambda records_dir, size: crops)
+    patch.setattr(tflite, "spread_frames", lambda *asked: (crops, None))
     paths = tflite.export_tflite(system, "records", folder, person)
   assert sorted(map(os.path.basename, paths)) == sorted(os.listdir(folder))
   return folder
@@ -122,6 +123,21 @@ def test_tflite_json_says_names_shapes_and_units(files):
   assert names == set(told["tensors"])
 
 
+def test_spread_frames_are_of_the_split_and_spread(tmp_path):
+  clips = [toy_clip(5, "a"), toy_clip(4, "b")]
+  folder = write_toy_records(tmp_path, clips)
+  crops, landmarks = tflite.spread_frames(folder, "train", 16, 3)
+  # Frames 1, 4 and 7 of nine; grey level and landmarks say which of its clip.
+  np.testing.assert_array_equal(landmarks[:, 0, 0], [1, 4, 2])
+  assert crops.shape == (3, 16, 16, 3) and crops.dtype == np.uint8
+  assert np.abs(crops.mean(axis=(1, 2, 3)) - landmarks[:, 0, 0]).max() < 1  # JPEG
+  assert len(tflite.spread_frames(folder, "train", 16, 100)[0]) == 9
+  with pytest.raises(UserError, match="has crops of 16 pixels and the run takes 64"):
+    tflite.spread_frames(folder, "train", 64, 3)
+  with pytest.raises(UserError, match="is empty"):
+    tflite.spread_frames(folder, "test", 16, 3)
+
+
 def test_track_source_by_a_file_is_nearly_as_by_keras(system, files, tmp_path):
   write_clip(tmp_path / "clip.mp4", straight_path(3))
   track = open_track_net(system, f"{files}/track_float16.tflite", num_threads=1)
@@ -153,8 +169,8 @@ def test_tflite_exception_raised(system, files, tmp_path):
 
 def test_benchmark_measures_every_variant(system, person, files, crops, monkeypatch):
   landmarks = np.random.default_rng(3).uniform(0, SIZE, [1, 68, 2])
-  frames = [(crop[np.newaxis], landmarks) for crop in crops]
-  monkeypatch.setattr(tflite_benchmark, "_frames", lambda records_dir, number: frames)
+  given = crops, np.tile(landmarks, [FRAMES, 1, 1])
+  monkeypatch.setattr(tflite_benchmark, "spread_frames", lambda *asked: given)
   rows = tflite_benchmark.benchmark(system, person, "records", files)
   assert [row.name for row in rows] == [
     "Keras",
