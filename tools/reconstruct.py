@@ -5,8 +5,10 @@ r"""Reconstructs the person of a video, or of photos, with a trained run.
 
 The folder gets the person's model (person.npz, face.obj with its texture), the motion
 (motion.npz, motion.csv), a contact sheet (sheet.png) and the face put back into the
-video (overlay.mp4). Meshes are in metres. --blendshapes and --frames add OBJ files of
-every blendshape and of every frame.
+video (overlay.mp4). Meshes are in metres. --avatar adds what one opens elsewhere: an
+animated face.glb, the motion as Live Link Face's CSV (live_link.csv) and page.html, the
+face with sliders, the clip and an error map. --blendshapes and --frames add OBJ files
+of every blendshape and of every frame.
 """
 
 from collections.abc import Sequence
@@ -36,6 +38,7 @@ flags.DEFINE_string(
   "tflite", None, "Tracks by this file of pface_export_tflite, quicker on a CPU."
 )
 flags.DEFINE_integer("num_threads", 2, "Of --tflite.", lower_bound=1)
+flags.DEFINE_bool("avatar", False, "Also write face.glb, live_link.csv and page.html.")
 flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")
 flags.DEFINE_bool("frames", False, "Also write frames/NUMBER.obj.")
 flags.mark_flags_as_required(["run_dir", "input", "output_dir"])
@@ -45,12 +48,13 @@ def main(argv: Sequence[str]) -> None:
   """Loads the run and writes the reconstruction."""
   del argv
   from personalized_face.data.detector import MediaPipeDetector
+  from personalized_face.export.avatar_folder import write_avatar_folder
   from personalized_face.export.run_folder import write_reconstruction
   from personalized_face.inference.tflite_runner import open_track_net
   from personalized_face.training.checkpoints import load_system
 
   system = load_system(FLAGS.run_dir)
-  write_reconstruction(
+  result = write_reconstruction(
     system,
     FLAGS.input,
     FLAGS.output_dir,
@@ -62,6 +66,8 @@ def main(argv: Sequence[str]) -> None:
     frame_objs=FLAGS.frames,
     track=open_track_net(system, FLAGS.tflite, FLAGS.num_threads),
   )
+  if FLAGS.avatar:
+    write_avatar_folder(system, result, FLAGS.output_dir)
   print(f"Reconstructed. Look at sheet.png and the overlay in {FLAGS.output_dir}.")
 
 

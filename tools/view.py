@@ -5,7 +5,9 @@ r"""Shows a reconstructed person in a browser: one HTML file, nothing else neede
 
 The face turns under the mouse; a slider for every blendshape; the clip plays beside its
 video (by default overlay.mp4 of the reconstruction); switches for personal or template
-shapes, albedo, dynamic albedo, estimated light, wireframe and head pose.
+shapes, albedo, dynamic albedo, estimated light, wireframe and head pose. Where --video
+is the clip that was tracked, --error_map adds a switch that shows how far each place of
+the face is from it, in the mean over the frames.
 """
 
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ flags.DEFINE_string("run_dir", None, "The run of pface_train that made the perso
 flags.DEFINE_string("person", None, "A folder of pface_reconstruct, or a person.npz.")
 flags.DEFINE_string("motion", None, "A motion.npz; by default the one beside --person.")
 flags.DEFINE_string("video", None, "The clip; by default overlay.mp4 beside --person.")
+flags.DEFINE_bool("error_map", False, "--video is the clip; show the error against it.")
 flags.DEFINE_string("html", None, "The page to write.")
 flags.mark_flags_as_required(["run_dir", "person", "html"])
 
@@ -28,8 +31,9 @@ def main(argv: Sequence[str]) -> None:
   del argv
   import os
 
+  from personalized_face.core.errors import UserError
   from personalized_face.export.avatar_files import load_reconstruction
-  from personalized_face.export.view import write_view
+  from personalized_face.export.view import clip_crops, write_view
   from personalized_face.training.checkpoints import load_system
 
   system = load_system(FLAGS.run_dir)
@@ -37,7 +41,12 @@ def main(argv: Sequence[str]) -> None:
   overlay = os.path.join(FLAGS.person, "overlay.mp4")
   video = FLAGS.video or (overlay if os.path.isfile(overlay) else None)
   title = os.path.splitext(os.path.basename(FLAGS.html))[0]
-  write_view(system, person, FLAGS.html, motion, video, title)
+  crops = None
+  if FLAGS.error_map:
+    if FLAGS.video is None or motion is None:
+      raise UserError("--error_map needs the clip as --video, and its motion.")
+    crops = clip_crops(FLAGS.video, motion, system.camera.height)
+  write_view(system, person, FLAGS.html, motion, video, title, crops)
   print(f"Open {FLAGS.html} in a browser.")
 
 

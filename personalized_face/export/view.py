@@ -18,6 +18,7 @@ import numpy as np
 from personalized_face.core.errors import UserError
 from personalized_face.core.rotation import rotation_matrix
 from personalized_face.core.types import PersonModel
+from personalized_face.data.crop import crop_image
 from personalized_face.data.video import read_frames, write_video
 from personalized_face.export.avatar import Avatar, make_avatar
 from personalized_face.export.avatar_textures import (
@@ -27,11 +28,15 @@ from personalized_face.export.avatar_textures import (
 )
 from personalized_face.export.files import write_text
 from personalized_face.face_model.files import Motion
+from personalized_face.inference.error_map import vertex_errors_255
+from personalized_face.inference.track import squares_of
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 _PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "viewer.html")
 _VIDEO_SIDE = 360  # at most, pixels
 _STEPS = 32767  # of a 16-bit integer
+_LARGEST_ERROR = 64.0  # of the error map's colours, in the units of photometric_255
+_UNSEEN = 255  # the byte of a vertex without an error; the others go to 254
 
 
 def write_view(
@@ -41,16 +46,19 @@ def write_view(
   motion: Motion | None = None,
   video: str | None = None,
   title: str = "personalized face",
+  crops: np.ndarray | None = None,
 ) -> None:
   """Writes the page, under its name only once it is complete.
 
   Args:
-    system: of the run; only its template and its camera are used.
+    system: of the run; its networks are not used.
     person: without the leading dimension B.
     output: ends in .html.
     motion: the clip to play; None shows a face with sliders.
     video: shown beside it, such as the clip that was tracked.
     title: of the page.
+    crops: [F, S, S, 3] uint8, the pictures that the motion is of: with them the page
+      has an error map, the mean photometric error that each vertex showed.
 
   Raises:
     UserError: another ending, a video that cannot be read, or nothing can be written.
@@ -81,6 +89,9 @@ def write_view(
   }
   if motion is not None:
     data |= _clip(motion)
+  if motion is not None and crops is not None:
+    errors = vertex_errors_255(system, person, motion.tracking, crops)
+    data |= {"errors": _error_bytes(errors), "largestError": _LARGEST_ERROR}
   if video is not None:
     data["video"] = _video(video, motion)
   # "</script>" inside the data would end them.
@@ -93,6 +104,36 @@ def write_view(
   write_text(output, page.replace("TITLE", safe, 1).replace("DATA", text, 1))
 
 
+def clip_crops(path: str, motion: Motion, size: int) -> np.ndarray:
+  """The crops [F, size, size, 3] uint8 that a motion was tracked in.
+
+  Args:
+    path: of the clip.
+    motion: its times and boxes say what is cut out.
+    size: S, pixels.
+
+  Raises:
+    UserError: not a video, or not the one of the motion.
+  """
+  wanted = np.asarray(motion.times)
+  crops = []
+  for frame in read_frames(path, None):
+    i = len(crops)
+    # Half a thousandth of a second: how far timestamps are rounded.
+    if i == len(wanted) or frame.time < wanted[i] - 5e-4:
+      continue
+    if frame.image.shape[:2] != tuple(motion.frame_size):
+      break
+    square = next(squares_of(motion.boxes[i : i + 1]))
+    crops.append(crop_image(frame.image, square, size))
+  if len(crops) < len(wanted):
+    raise UserError(
+      f"{path} is not the clip of this motion, which has {len(wanted)} frames of "
+      f"{motion.frame_size[1]} x {motion.frame_size[0]} pixels; name that clip."
+    )
+  return np.stack(crops)
+
+
 def _clip(motion: Motion) -> dict:
   tracking = motion.tracking
   rotations = rotation_matrix(np.asarray(tracking.rotation, np.float32)).numpy()
@@ -102,6 +143,12 @@ def _clip(motion: Motion) -> dict:
     "rotations": _base64(rotations, np.float32),
     "light": _base64(tracking.light, np.float32),
   }
+
+
+def _error_bytes(errors: np.ndarray) -> str:
+  """[V], NaN where unseen."""
+  steps = np.round(errors / _LARGEST_ERROR * (_UNSEEN - 1)).clip(0, _UNSEEN - 1)
+  return _base64(np.where(np.isnan(errors), _UNSEEN, steps), np.uint8)
 
 
 def _shapes(avatar: Avatar) -> dict:

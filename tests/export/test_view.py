@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from node_tools import browse, served, workshop
 from PIL import Image
-from toy_clip import FPS, straight_path, toy_person, toy_system, write_clip
+from toy_clip import FPS, SIZE, straight_path, toy_person, toy_system, write_clip
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
@@ -44,9 +44,17 @@ def motion():
 @pytest.fixture(scope="module")
 def page(system, person, motion, tmp_path_factory):
   folder = tmp_path_factory.mktemp("view")
-  write_clip(folder / "clip.mp4", straight_path(FRAMES))
+  clip = str(folder / "clip.mp4")
+  write_clip(clip, straight_path(FRAMES))
+  crops = np.random.default_rng(2).integers(0, 255, [FRAMES, SIZE, SIZE, 3])
   write_view(
-    system, person, str(folder / "a.html"), motion, str(folder / "clip.mp4"), "A <b>"
+    system,
+    person,
+    str(folder / "a.html"),
+    motion,
+    clip,
+    "A <b>",
+    crops.astype(np.uint8),
   )
   return folder / "a.html"
 
@@ -95,7 +103,7 @@ def test_view_in_a_browser(system, person, motion, page, tmp_path):
   steps.append({"run": "document.getElementById('rest').click()"})
   steps.append({"run": _SLIDE.replace("VALUE", "0")})
   steps.append({"run": _SLIDE.replace("VALUE", "1")})
-  names = ("personal", "albedo", "light", "wire")
+  names = ("personal", "albedo", "light", "wire", "error")
   steps += [{"run": _SWITCH.replace("NAME", name)} for name in names]
   steps.append({"run": "document.getElementById('play').click()"})
   for i, step in enumerate(steps):
@@ -123,6 +131,9 @@ def test_view_in_a_browser(system, person, motion, page, tmp_path):
   pictures = [np.asarray(Image.open(folder / f"{i}.png")) for i in range(len(steps))]
   faces = [p[12:492, 12:492, :3].astype(int) for p in pictures]
   assert faces[1].std() > 10
+  # Random pictures are far from any face: the error map is of its red end.
+  red, green, blue = np.moveaxis(faces[10], -1, 0)
+  assert ((red > 2 * green) & (red > 2 * blue)).mean() > 0.1
   # Frame, slider and each switch change the picture.
-  for before, after in ((1, 2), (4, 5), (5, 6), (6, 7), (7, 8), (8, 9)):
+  for before, after in ((1, 2), (4, 5), (5, 6), (6, 7), (7, 8), (8, 9), (9, 10)):
     assert (np.abs(faces[after] - faces[before]).max(-1) > 8).mean() > 1e-3, after
