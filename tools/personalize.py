@@ -9,7 +9,10 @@ gets what pface_reconstruct writes: the person (person.npz, face.obj with its te
 the motion (motion.npz, motion.csv), a contact sheet with novel views (sheet.png) and
 the face put back into the video (overlay.mp4). Ctrl-C ends the fit early and keeps what
 has been found. --evaluate fits only a part of the frames and measures on the others,
-against the template without corrections (metrics.json).
+against the template without corrections (metrics.json); where a synthetic clip has its
+truth beside it, the coefficients too, in the paper's nine groups. --avatar adds an
+animated face.glb, the motion as Live Link Face's CSV and page.html, the face with
+sliders.
 """
 
 from collections.abc import Sequence
@@ -40,6 +43,7 @@ flags.DEFINE_float(
   lower_bound=0.0,
   upper_bound=1.0,
 )
+flags.DEFINE_bool("avatar", False, "Also write face.glb, live_link.csv and page.html.")
 flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")
 flags.DEFINE_bool("frames", False, "Also write frames/NUMBER.obj.")
 flags.DEFINE_multi_string("gin_file", ["fitting/personalize.gin"], "Configurations.")
@@ -64,6 +68,7 @@ def main(argv: Sequence[str]) -> None:
     blendshape_objs=FLAGS.blendshapes,
     frame_objs=FLAGS.frames,
     smoothing=FLAGS.smoothing,
+    avatar=FLAGS.avatar,
   )
   if FLAGS.evaluate:
     print(

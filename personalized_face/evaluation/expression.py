@@ -26,7 +26,7 @@ from personalized_face.evaluation import layouts
 from personalized_face.evaluation.benchmark import Row, Sample, mean, values
 from personalized_face.evaluation.predictions import Prediction
 
-_HEADINGS = {
+HEADINGS = {
   "eye_close": "Eye Close",
   "eye_wide": "Eye Wide",
   "brow_raise": "Brow Raise",
@@ -47,7 +47,7 @@ class Expression:
   name = "expression"
   title = "Expression metric"
   needs = ("coefficients", "coefficient_names")
-  columns = {**_HEADINGS, "average": "Avg"}
+  columns = {**HEADINGS, "average": "Avg"}
   higher_is_better = ()
   protocol = (
     "Mean absolute error of the coefficients of each group's blendshapes, over the "
@@ -145,6 +145,30 @@ def group_errors(
     if found:
       errors[group] = float(np.mean(found))
   return errors
+
+
+def shown_group_errors(
+  predicted: Mapping[str, float],
+  truth: Mapping[str, float],
+  stems: Mapping[str, Sequence[str]],
+  shown_from: float,
+) -> dict[str, float]:
+  """`group_errors` of the groups that a picture without a label shows.
+
+  Args:
+    predicted, truth, stems: see `group_errors`.
+    shown_from: a group is shown if its largest true coefficient is at least this.
+  """
+  sides = by_side(truth)
+  largest = {
+    group: max(
+      (w for stem in members for w in sides.get(stem.lower(), {}).values()),
+      default=0.0,
+    )
+    for group, members in stems.items()
+  }
+  errors = group_errors(predicted, truth, stems)
+  return {group: e for group, e in errors.items() if largest[group] >= shown_from}
 
 
 # jawLeft and its like are directions, not the left half of a pair.

@@ -47,6 +47,7 @@ from personalized_face.evaluation.predictors import (
 from personalized_face.evaluation.report import report_html
 from personalized_face.evaluation.scans import Scans
 from personalized_face.evaluation.synthetic import Synthetic
+from personalized_face.evaluation.synthetic_expression import SyntheticExpression
 from personalized_face.evaluation.videos_300vw import Videos300VW
 from personalized_face.export.files import write_json, write_text
 from personalized_face.pipelines.evaluation_figures import FigureCollector
@@ -57,7 +58,7 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
   benchmark.name: benchmark
   for benchmark in (
     *(AFLW2000, Videos300VW, BU3DFE, FaceWarehouse, Scans, NoW, CelebA, Expression),
-    Synthetic,
+    *(Synthetic, SyntheticExpression),
   )
 }
 

@@ -19,6 +19,7 @@ from personalized_face.core.errors import UserError
 from personalized_face.core.types import PersonModel, Tracking
 from personalized_face.data.clip import Preparation
 from personalized_face.data.detector import FaceDetector, MediaPipeDetector
+from personalized_face.export.avatar_folder import write_avatar_folder
 from personalized_face.export.files import write_json
 from personalized_face.export.run_folder import make_folder, write_run_folder
 from personalized_face.face_model.files import save_person
@@ -30,6 +31,10 @@ from personalized_face.fitting.system import build_fitting_system
 from personalized_face.fitting.unseen import unseen
 from personalized_face.inference.reconstruct import Reconstruction, TrackedSource
 from personalized_face.inference.smoothing import smooth_tracking
+from personalized_face.pipelines.known_expression import (
+  expression_figures,
+  known_expression,
+)
 from personalized_face.pipelines.person_figures import person_figures
 from personalized_face.pipelines.person_frames import read_person
 from personalized_face.systems.personalized_face import PersonalizedFace
@@ -53,6 +58,7 @@ def personalize(
   smoothing: float = 0.0,
   detector: FaceDetector | None = None,
   max_frames: int = 96,
+  avatar: bool = False,
 ) -> dict[str, float]:
   """Fits a person and writes the run folder of export/run_folder.py.
 
@@ -68,11 +74,13 @@ def personalize(
       the motion as it was solved.
     detector: None takes MediaPipe's.
     max_frames: that are fitted; of the others only the motion is solved.
+    avatar: also writes the files of export/avatar_folder.py.
 
   Returns:
-    What metrics.json holds: the figures of person_figures, frames_fit,
-    frames_held_out, and the minutes from the first frame read to the last file written,
-    by the clock and of all cores together; without `evaluate` counts and minutes alone.
+    What metrics.json holds: the figures of person_figures; those of known_expression
+    where a synthetic clip has its truth beside it; frames_fit, frames_held_out, and the
+    minutes from the first frame read to the last file written, by the clock and of all
+    cores together; without `evaluate` counts and minutes alone.
 
   Raises:
     UserError: nothing to read, no face, too few frames to hold any out.
@@ -96,9 +104,10 @@ def personalize(
     tracked = source.tracked(tracking, preparation.fps)
     if source.is_video:
       tracked = _smoothed(tracked, smoothing)
-    write_run_folder(
-      system, Reconstruction(person, tracked), folder, blendshape_objs, frame_objs
-    )
+    result = Reconstruction(person, tracked)
+    write_run_folder(system, result, folder, blendshape_objs, frame_objs)
+    if avatar:
+      write_avatar_folder(system, result, folder)
   if len(sources) > 1:
     save_person(os.path.join(output_dir, "person.npz"), person, system.template)
   figures = {
@@ -108,7 +117,8 @@ def personalize(
     "frames_held_out": len(held_out),
   }
   if evaluate:
-    figures |= _measure(system, person, tracking, frames, held_out)
+    truth = known_expression(sources, system.template)
+    figures |= _measure(system, person, tracking, frames, held_out, truth)
     write_json(os.path.join(output_dir, "metrics.json"), figures)
   config.save_operative(os.path.join(output_dir, "config.gin"))
   return figures
@@ -202,9 +212,18 @@ def _measure(
   tracking: Tracking,
   frames: Frames,
   held_out: np.ndarray,
-) -> dict[str, float]:
-  """The figures of the held-out frames, beside the prior on the same frames."""
+  truth: np.ndarray | None,
+) -> dict[str, float | None]:
+  """The figures of the held-out frames, beside the prior on the same frames.
+
+  Args:
+    truth: [F, K] of `known_expression`; None leaves its figures out.
+  """
   part = frames.take(held_out)
   prior = _solve(TrackingSolver(system, None), part, "tracking the prior")
   motion = Tracking(*(value[held_out] for value in tracking))
-  return person_figures(system, person, motion, prior, part)
+  figures = person_figures(system, person, motion, prior, part)
+  if truth is None:
+    return figures
+  names, found = system.template.blendshape_names, motion.expression
+  return figures | expression_figures(names, found, prior.expression, truth[held_out])

@@ -16,9 +16,15 @@ from toy_clip import (
 
 from personalized_face import config
 from personalized_face.core.errors import UserError
+from personalized_face.core.types import Tracking
 from personalized_face.data.clip import Preparation
 from personalized_face.export.files import write_png
-from personalized_face.face_model.files import load_motion, load_person
+from personalized_face.face_model.files import (
+  Motion,
+  load_motion,
+  load_person,
+  save_motion,
+)
 from personalized_face.pipelines.person_frames import read_person
 from personalized_face.pipelines.personalize import CONFIGURATION, personalize
 
@@ -34,6 +40,20 @@ QUICK = (
   "Preparation.size = 64",
   "Preparation.min_face_pixels = 16",
 )
+
+
+def _write_truth(path, template, frames=18):
+  tracking = Tracking(
+    np.tile(np.float32([0.5, 0, 0]), [frames, 1]),
+    np.zeros([frames, 3]),
+    np.zeros([frames, 3]) - [0, 0, 10],
+    np.ones([frames, 9, 3]),
+  )
+  boxes = np.tile([0.0, 0, 64, 64], (frames, 1))
+  motion = Motion(np.arange(frames) / 20, tracking, boxes, (96, 128), 20.0)
+  save_motion(path, motion, template)
+
+
 SMALL = Preparation(size=64, fps=20.0, min_face_pixels=16, min_frames=1)
 
 
@@ -49,7 +69,15 @@ def test_a_clip_becomes_a_run_folder_with_figures(tmp_path):
   name, template = str(tmp_path / "toy.npz"), small_template()
   template.save(name)
   write_clip(clip, straight_path(18))
-  figures = personalize([clip], out, name, evaluate=True, detector=StubDetector())
+  _write_truth(str(tmp_path / "clip_motion.npz"), template)
+  figures = personalize(
+    [clip], out, name, evaluate=True, detector=StubDetector(), avatar=True
+  )
+  assert {"face.glb", "live_link.csv", "page.html"} < set(os.listdir(out))
+  # The toy has jawOpen alone of the nine groups; in every frame it is 0.5.
+  for key in ("expression_mouth_open", "prior_expression_average"):
+    assert 0 < figures[key] <= 0.5
+  assert figures["expression_smile"] is None
   with open(os.path.join(out, "metrics.json")) as file:
     assert json.load(file) == figures
   assert figures["frames_fit"] == figures["frames_held_out"] == 9
