@@ -94,19 +94,33 @@ def tool(name: str) -> str:
   return str(found)
 
 
-def test_saved_model_cli_runs_a_signature(exported, loaded, images, tmp_path):
-  np.save(tmp_path / "in.npy", images)
+@pytest.mark.parametrize("signature", ["track", "retarget"])
+def test_saved_model_cli_runs_a_signature(
+  exported, loaded, images, tmp_path, signature
+):
+  run = loaded.signatures
+  given = {"images": tf.constant(images)}
+  motion = run["track"](**given)
+  if signature == "retarget":  # eight inputs
+    given = run["model_face"](images=images[np.newaxis])
+    given |= {name: value[tf.newaxis] for name, value in motion.items()}
+  for name, value in given.items():
+    np.save(tmp_path / f"in_{name}.npy", value)
   done = subprocess.run(
     [tool("saved_model_cli"), "run", "--dir", exported, "--tag_set", "serve"]
-    + ["--signature_def", "track", "--inputs", f"images={tmp_path}/in.npy"]
-    + ["--outdir", str(tmp_path)],
+    + ["--signature_def", signature, "--outdir", str(tmp_path), "--inputs"]
+    + [";".join(f"{name}={tmp_path}/in_{name}.npy" for name in given)],
     capture_output=True,
     text=True,
     timeout=300,
   )
   assert done.returncode == 0, done.stderr
-  for name, value in loaded.signatures["track"](images=tf.constant(images)).items():
-    np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), value, atol=AGREEMENT)
+  for name, value in run[signature](**given).items():
+    found = np.load(tmp_path / f"{name}.npy")
+    tolerance = AGREEMENT * (SIZE if name == "landmarks" else 1)
+    far = np.abs(found - value) > tolerance
+    # Rounding may give a pixel on the border of two triangles to the other one.
+    assert np.mean(far) <= (1e-3 if name in ("picture", "mask") else 0), name
 
 
 def tensor_names(exported, signature):
