@@ -19,7 +19,9 @@ MAPPED = {
 }
 
 COMMANDS = (
+  "ablations",
   "benchmark_renderer",
+  "benchmark_training",
   "build_template",
   "build_tf_mesh_renderer",
   "convert_motion",

@@ -23,6 +23,7 @@ from personalized_face.core.types import (
 )
 from personalized_face.face_model.face_model import FaceModel
 from personalized_face.face_model.parameters import person_from_raw, tracking_from_raw
+from personalized_face.networks.mixed_precision import networks_in
 from personalized_face.networks.model_net import ModelNet
 from personalized_face.networks.track_net import TrackNet
 from personalized_face.rendering.camera import Camera, project
@@ -245,6 +246,7 @@ def build_system(
   albedo_scale: float = 0.1,
   mean_albedo_scale: float = 1.0,
   antialias: bool = False,
+  precision: str = "float32",
 ) -> PersonalizedFace:
   """Builds the system and all its variables.
 
@@ -262,6 +264,8 @@ def build_system(
     mean_albedo_scale: linear RGB per unit of the variable R_0^t. Adam moves a texel by
       about the learning rate times this in a step.
     antialias: outlines with a gradient, see RendererLayer; the paper's have none.
+    precision: of the networks' arithmetic: "float32", or on a GPU "mixed_bfloat16" or
+      "mixed_float16" (with a Stage.loss_scale). Weights and outputs stay float32.
 
   Raises:
     UserError: networks so narrow that TensorFlow crashes on them.
@@ -273,11 +277,15 @@ def build_system(
       "Networks narrower than 0.25 crash TensorFlow at crops of more than 112 pixels; "
       "set build_system.model_net_width and track_net_width to at least 0.25."
     )
+  count, uv_size = template.num_blendshapes, template.uv_size
+  with networks_in(precision):
+    model_net = ModelNet(count, width=model_net_width, uv_size=uv_size)
+    track_net = TrackNet(count, width=track_net_width, hidden=track_net_hidden)
   system = PersonalizedFace(
     template,
     Camera.for_crop(image_size, focal_pixels_224),
-    ModelNet(template.num_blendshapes, width=model_net_width, uv_size=template.uv_size),
-    TrackNet(template.num_blendshapes, width=track_net_width, hidden=track_net_hidden),
+    model_net,
+    track_net,
     shape_corrections=shape_corrections,
     albedo_corrections=albedo_corrections,
     rasterizer=rasterizer,

@@ -32,11 +32,18 @@ def writing(what: str, folder: str) -> Iterator[None]:
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
+    if not _is_of_the_disk(error):
+      raise
     raise UserError(
       f"{what} cannot be written to {folder} ({reason(error)}); make room there or "
       "mend its permissions, and give the same command again: it goes on from the last "
       "checkpoint."
     ) from error
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+  files = (OSError, tf.errors.PermissionDeniedError, tf.errors.NotFoundError)
+  return isinstance(error, files) or any(cause in str(error) for cause in _CAUSES)
 
 
 def reason(error: Exception) -> str:
