@@ -4,12 +4,14 @@ batches -> Trainer.train_step -> summaries, checkpoints
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
+from personalized_face import native_logs
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Batch
 from personalized_face.training import disk, guards
@@ -77,7 +79,9 @@ class StageLoop:
     with tqdm(batches, name, total=steps, initial=first, mininterval=1) as bar:
       for step, batch in enumerate(bar, start=first + 1):
         try:
-          terms = self._trainer.train_step(batch)
+          # Graph rewrites and XLA report on stderr while the first step is compiled.
+          with native_logs.silenced() if step == first + 1 else nullcontext():
+            terms = self._trainer.train_step(batch)
         except tf.errors.InvalidArgumentError as error:
           raise self._stopped(error, batch, step) from error
         # The only places where the host waits for the device.

@@ -256,3 +256,19 @@ def test_gin_moves_the_crops_of_one_stage_alone(records_dir, tmp_path, monkeypat
   claim_run_dir(str(tmp_path / "run"), system.template)
   train(system, records_dir, str(tmp_path / "run"))
   assert shifts == [0.1, 0.0]
+
+
+def test_compiling_a_step_says_nothing(records_dir, tmp_path, monkeypatch, capfd):
+  configure(tmp_path, "stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
+  step, compiled = Trainer.step_fn, []
+
+  def chattering(self, *batch):
+    compiled.append(os.write(2, b"Compiled cluster"))  # as native code does
+    return step(self, *batch)
+
+  monkeypatch.setattr(Trainer, "step_fn", chattering)
+  system = toy_system()
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  train(system, records_dir, str(tmp_path / "run"))
+  assert len(compiled) == 2
+  assert "Compiled" not in capfd.readouterr().err
