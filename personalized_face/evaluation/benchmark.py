@@ -57,6 +57,9 @@ class Benchmark(Protocol):
     needs: fields of Prediction without which nothing can be scored.
     columns: of the table, in order, {key: heading with the unit}.
     higher_is_better: the keys of the columns for which it is.
+    annotated_points: whether its 68 points were placed by people, on photos or scans; a
+      template's `anatomical_landmarks` mean the same ones, and its `landmark_vertices`
+      those of our detector, up to 12 px away.
   """
 
   name: str
@@ -65,6 +68,7 @@ class Benchmark(Protocol):
   needs: tuple[str, ...]
   columns: Mapping[str, str]
   higher_is_better: tuple[str, ...]
+  annotated_points: bool
 
   def samples(self) -> Iterator[Sample]:
     """In order; the frames of a clip one after another."""

@@ -32,6 +32,7 @@ class CelebA:
   needs = ("rendering", "mask", "box")
   columns = {"photometric": "photometric error 0-255", "mask": "mask, % of the crop"}
   higher_is_better = ()
+  annotated_points = False
 
   def __init__(self, data_dir: str, names_file: str | None = None, count: int = 1000):
     """Lists the pictures.

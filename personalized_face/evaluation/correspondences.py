@@ -42,6 +42,7 @@ class _Correspondences:
   needs = ("vertices",)
   columns = {"mean": "RMSE mm mean", "sd": "SD"}
   higher_is_better = ()
+  annotated_points = False
 
   def __init__(self, folder: str, with_scale: bool, millimetres_per_unit: float):
     if not os.path.isdir(folder):

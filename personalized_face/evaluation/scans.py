@@ -47,6 +47,7 @@ class Scans:
     "scale": "scale",
   }
   higher_is_better = ()
+  annotated_points = True
 
   def __init__(
     self,

@@ -71,6 +71,7 @@ class Synthetic:
     "albedo_255": "albedo 0-255",
   }
   higher_is_better = ()
+  annotated_points = False
   protocol = (
     "NME as on AFLW2000-3D; shape and neutral: RMSE over the vertices after a rigid "
     "fit; rotation: the angle of the turn between the poses; light and albedo after "
