@@ -44,6 +44,9 @@ class Row(NamedTuple):
   group: str
   status: str  # OK, NO_FACE, MISSING or UNUSABLE
   figures: dict[str, float]  # empty unless OK
+  # Of several pictures of the sample: those in which no face was found, though it was
+  # in another.
+  lost_pictures: int = 0
 
 
 class Benchmark(Protocol):
@@ -150,7 +153,8 @@ def run_benchmark(
     pictures = sample.pictures()
     for predictor in predictors:
       prediction = predictor.predict(sample, pictures)
-      rows.append(score_row(benchmark, sample, predictor.name, prediction))
+      row = score_row(benchmark, sample, predictor.name, prediction)
+      rows.append(row._replace(lost_pictures=_lost(prediction, len(pictures))))
       if on_prediction and prediction is not None:
         on_prediction(predictor.name, sample, pictures[0], prediction)
   return Result(benchmark, rows, {p.name: p.seconds for p in predictors}, names)
@@ -175,6 +179,12 @@ def score_row(
       status = UNUSABLE
       logging.warning("%s cannot be scored on %s: %s", system, sample.name, error)
   return Row(system, sample.name, sample.group, status, figures)
+
+
+def _lost(prediction: Prediction | None, pictures: int) -> int:
+  if prediction is None or not prediction.found or prediction.pictures_used is None:
+    return 0
+  return pictures - prediction.pictures_used
 
 
 def _turned(prediction: Prediction) -> dict[str, float]:

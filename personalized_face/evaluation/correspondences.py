@@ -55,7 +55,8 @@ class _Correspondences:
     fit = "similarity (scale too)" if with_scale else "rigid fit"
     self.protocol = (
       f"RMSE over the vertices that have a correspondence, after a {fit} over the same "
-      f"vertices; 1 unit of the files = {millimetres_per_unit:g} mm."
+      f"vertices; 1 unit of the files = {millimetres_per_unit:g} mm; a sample "
+      "without a face is in no mean."
     )
 
   def score(self, sample: Sample, prediction: Prediction) -> dict[str, float]:

@@ -53,7 +53,7 @@ class Expression:
   protocol = (
     "Mean absolute error of the coefficients of each group's blendshapes, over the "
     "pictures labelled with that group (over all, if none is); the average is over the "
-    "groups."
+    "groups; a picture without a face is in no mean."
   )
 
   def __init__(self, data_dir: str):

@@ -180,8 +180,8 @@ class ModelPredictor:
   def predict(self, sample: Sample, pictures: list[np.ndarray]) -> Prediction:
     """The mesh of the sample; landmarks, pose and rendering of its first picture.
 
-    Of several pictures of one person (N > 1) those without a face are left out, and
-    the expression is the mean of the others'.
+    Of several pictures of one person (N > 1) those without a face are left out, which
+    `pictures_used` says, and the expression is the mean of the others'.
     """
     if not sample.clip or sample.clip != self._clip or self._follower is None:
       self._follower = SquareFollower(self._detector, self._check_every)
@@ -208,7 +208,7 @@ class ModelPredictor:
     prediction, followed = self._predict(person, first, views[0].square)
     if squares[0] is not None:
       self._follower.predict(followed, size)
-    return prediction
+    return prediction._replace(pictures_used=len(views))
 
   def _predict(
     self, person: PersonModel, tracking: Tracking, square: Square

@@ -75,7 +75,8 @@ class Synthetic:
   protocol = (
     "NME as on AFLW2000-3D; shape and neutral: RMSE over the vertices after a rigid "
     "fit; rotation: the angle of the turn between the poses; light and albedo after "
-    "the best factor per channel, since a picture fixes only their product."
+    "the best factor per channel, since a picture fixes only their product; a frame "
+    "without a face is in no mean."
   )
 
   def __init__(self, data_dir: str, template: str = DEFAULT, fps: float | None = 5.0):

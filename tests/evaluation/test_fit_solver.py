@@ -64,15 +64,22 @@ def people():
   gin.clear_config()
 
 
+@pytest.fixture(scope="module")
+def fit(people):
+  """A fit, and what it said of its first picture."""
+  system, pictures, _, detector = people
+  predictor = ModelPredictor("fit", system, FitSolver(system, detector), detector)
+  return predictor, predicted(predictor, "a", pictures[1])
+
+
 def predicted(predictor, name, *pictures):
   return predictor.predict(Sample(name, list), list(pictures))
 
 
-def test_fit_is_nearer_than_the_bare_template(people):
+def test_fit_is_nearer_than_the_bare_template(people, fit):
   system, pictures, landmarks, detector = people
-  fit = ModelPredictor("fit", system, FitSolver(system, detector), detector)
+  fit, ours = fit
   prior = ModelPredictor("prior", system, PriorFitSolver(system, detector), detector)
-  ours = predicted(fit, "a", pictures[1])
   bare = predicted(prior, "a", pictures[1])
   errors = [nme_percent(p.landmarks, landmarks[1]) for p in (ours, bare)]
   # The person is 16 mm wider than the template, a tenth: no pose makes up for that.
@@ -87,12 +94,11 @@ def test_fit_is_nearer_than_the_bare_template(people):
   assert "model" not in prior.seconds and len(prior.seconds["track"]) == 1
 
 
-def test_a_fit_knows_nothing_of_the_sample_before(people):
-  system, pictures, _, detector = people
-  fit = ModelPredictor("fit", system, FitSolver(system, detector), detector)
-  first = predicted(fit, "a", pictures[0])
+def test_a_fit_knows_nothing_of_the_sample_before(people, fit):
+  _, pictures, *_ = people
+  fit, first = fit
   other = predicted(fit, "b", pictures[3])
-  again = predicted(fit, "a", pictures[0])
+  again = predicted(fit, "a", pictures[1])
   # The same steps from the same start: equal but for the order of sums.
   np.testing.assert_allclose(again.landmarks, first.landmarks, atol=1e-2)
   np.testing.assert_allclose(again.neutral, first.neutral, atol=1e-2)
@@ -104,7 +110,7 @@ def test_two_views_are_fitted_as_one_person(people):
   fit = ModelPredictor("fit", system, FitSolver(system, detector), detector)
   both = predicted(fit, "ab", pictures[0], pictures[3])
   assert nme_percent(both.landmarks, landmarks[0]) < 3
-  assert fit.solved[1].rotation.shape == (1, 3)
+  assert fit.solved[1].rotation.shape == (1, 3) and both.pictures_used == 2
 
 
 def test_no_face_is_said_and_not_guessed(people):
@@ -120,9 +126,8 @@ def test_no_face_is_said_and_not_guessed(people):
     assert not predicted(lost, "b", stranger).found
 
 
-def test_an_interrupt_ends_the_evaluation(people, monkeypatch):
-  system, pictures, _, detector = people
-  fit = ModelPredictor("fit", system, FitSolver(system, detector), detector)
+def test_an_interrupt_ends_the_evaluation(people, fit, monkeypatch):
+  _, pictures, *_ = people
 
   def interrupted(*arguments):
     raise KeyboardInterrupt
@@ -131,7 +136,7 @@ def test_an_interrupt_ends_the_evaluation(people, monkeypatch):
     "personalized_face.fitting.fit.LandmarkSolver.solve_with_identity", interrupted
   )
   with pytest.raises(KeyboardInterrupt):
-    predicted(fit, "a", pictures[0])
+    predicted(fit[0], "a", pictures[0])
 
 
 class _Nothing:

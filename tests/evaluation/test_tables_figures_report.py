@@ -7,6 +7,7 @@ import math
 import os
 import re
 
+import gin
 import numpy as np
 import pytest
 from evaluation.evaluation_cases import TruthPredictor, shift_landmarks
@@ -21,6 +22,12 @@ from personalized_face.evaluation.aflw2000 import AFLW2000
 from personalized_face.evaluation.benchmark import TURNED, Row, run_benchmark, score_row
 from personalized_face.evaluation.predictions import NOT_FOUND, Prediction
 from personalized_face.pipelines import evaluation
+
+
+@pytest.fixture(autouse=True)
+def no_configuration_stays():
+  yield
+  gin.clear_config()
 
 
 class Blind(TruthPredictor):
