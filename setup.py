@@ -27,6 +27,7 @@ COMMANDS = (
   "evaluate",
   "export",
   "export_avatar",
+  "export_tflite",
   "inspect_data",
   "personalize",
   "prepare_data",
