@@ -22,6 +22,7 @@ TASKS = {
     "export_avatar",
     "convert_motion",
     "export",
+    "export_tflite",
   ),
   "Train on a corpus": ("prepare_data", "inspect_data", "synthesize_data", "train"),
   "Measure": ("evaluate", "register", "benchmark_renderer"),
