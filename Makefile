@@ -12,6 +12,8 @@ LOG := $(VENV)/install.log
 # make demo VIDEO=clip.mp4 OUTPUT=folder; without VIDEO a synthetic person is rendered.
 VIDEO ?=
 OUTPUT ?= demo_output
+# A template's .npz file of pface_build_template; the default one when empty.
+TEMPLATE ?=
 # Which Python makes .venv; looked for when empty.
 PYTHON ?=
 # The tested versions; `make LOCK= test` tries the newest that setup.py allows.
@@ -20,17 +22,19 @@ LOCK ?= requirements.lock
 PYTEST_ARGS ?=
 
 # The shell gets them as variables, so that a path may hold spaces and quotes.
-export VIDEO OUTPUT PYTHON
+export VIDEO OUTPUT TEMPLATE PYTHON
 
 help:
-	@echo "make demo [VIDEO=clip.mp4] [OUTPUT=folder]  train on one clip, see the pictures"
-	@echo "make test [PYTEST_ARGS=...]                 run the tests"
-	@echo "make lint                                   ruff, as .ci/run does"
-	@echo "make clean                                  remove build products and caches"
+	@echo "make demo [VIDEO=clip.mp4] [OUTPUT=folder] [TEMPLATE=face.npz]"
+	@echo "                             train on one clip, see the pictures"
+	@echo "make test [PYTEST_ARGS=...]  run the tests"
+	@echo "make lint                    ruff, as .ci/run does"
+	@echo "make clean                   remove build products and caches"
 
 demo: $(STAMP)
 	@set -- --output_dir="$$OUTPUT"; \
 	if [ -n "$$VIDEO" ]; then set -- "$$@" --video="$$VIDEO"; fi; \
+	if [ -n "$$TEMPLATE" ]; then set -- "$$@" --template="$$TEMPLATE"; fi; \
 	$(PY) tools/demo.py "$$@"
 
 test: $(STAMP)

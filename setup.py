@@ -29,6 +29,7 @@ COMMANDS = (
   "evaluate",
   "export",
   "export_avatar",
+  "export_tflite",
   "inspect_data",
   "personalize",
   "prepare_data",
@@ -116,8 +117,7 @@ setup(
   install_requires=REQUIREMENTS,
   extras_require={"test": TEST_REQUIREMENTS, "beam": BEAM_REQUIREMENTS},
   entry_points={
-    "console_scripts": [
-      f"pface_{name} = personalized_face.tools.{name}:run" for name in COMMANDS
-    ]
+    "console_scripts": ["pface = personalized_face.tools._front_door:run"]
+    + [f"pface_{name} = personalized_face.tools.{name}:run" for name in COMMANDS]
   },
 )

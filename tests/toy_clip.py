@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from helpers import toy_template
 
-from personalized_face.core.types import Tracking
+from personalized_face.core.types import PersonModel, Tracking
 from personalized_face.data.crop import FOREHEAD_SHIFT
 from personalized_face.data.detector import NUM_MESH_POINTS, landmarks_68
 from personalized_face.data.video import write_video
@@ -59,6 +59,13 @@ def toy_system(seed: int = 0, system_class=None) -> PersonalizedFace:
     return system
   camera = Camera.for_crop(SIZE)
   return system_class(system.template, camera, net, system.track_net)
+
+
+def toy_person(system: PersonalizedFace) -> PersonModel:
+  """What the networks make of noise, as numpy arrays without the batch's dimension."""
+  images = np.random.default_rng(0).uniform(0, 1, [1, 2, SIZE, SIZE, 3])
+  model = system.model_face(images.astype(np.float32))
+  return PersonModel(*(part.numpy()[0] for part in model))
 
 
 class SquareTrackingSystem(PersonalizedFace):

@@ -10,7 +10,7 @@ from helpers import toy_template
 
 from personalized_face import config
 from personalized_face.core.types import Tracking
-from personalized_face.data import records
+from personalized_face.data import record_format, records
 from personalized_face.systems.personalized_face import PersonalizedFace, build_system
 
 SIZE = 32  # pixels of a crop
@@ -75,7 +75,7 @@ def write_toy_records(folder: str, seed: int = 0) -> str:
   outputs = system.reconstruct_prior(tracking)
   images = np.clip(outputs.rendering.image[0], 0, 1) * 255
   labels = np.argmax(outputs.rendering.parsing[0], axis=-1)
-  clip = records.ClipFrames(
+  clip = record_format.ClipFrames(
     person="toy",
     clip="toy",
     source="toy.mp4",
@@ -83,8 +83,8 @@ def write_toy_records(folder: str, seed: int = 0) -> str:
     frame_width=SIZE,
     indices=np.arange(FRAMES),
     times=np.arange(FRAMES, dtype=np.float32) / 10,
-    images=[records.encode_image(i.astype(np.uint8)) for i in images],
-    parsing=[records.encode_labels(i.astype(np.uint8)) for i in labels],
+    images=[record_format.encode_image(i.astype(np.uint8)) for i in images],
+    parsing=[record_format.encode_labels(i.astype(np.uint8)) for i in labels],
     landmarks=np.asarray(outputs.landmarks[0]),
     boxes=np.tile(np.array([2, 2, 30, 30], np.float32), [FRAMES, 1]),
     squares=np.tile(np.array([0, 0, SIZE], np.float32), [FRAMES, 1]),
@@ -96,7 +96,7 @@ def write_toy_records(folder: str, seed: int = 0) -> str:
   writer.write("test", clip.take(held_out))
   info = {
     "name": "toy",
-    "format_version": records.FORMAT_VERSION,
+    "format_version": record_format.FORMAT_VERSION,
     "num_shards": 1,
     "splits": writer.close(),
     "split_by": "frames",

@@ -32,6 +32,10 @@ flags.DEFINE_integer(
   "looks; 0 never, as in the paper; 1 lets it lead, for trackers trained on one clip.",
   lower_bound=0,
 )
+flags.DEFINE_string(
+  "tflite", None, "Tracks by this file of pface_export_tflite, quicker on a CPU."
+)
+flags.DEFINE_integer("num_threads", 2, "Of --tflite.", lower_bound=1)
 flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")
 flags.DEFINE_bool("frames", False, "Also write frames/NUMBER.obj.")
 flags.mark_flags_as_required(["run_dir", "input", "output_dir"])
@@ -42,10 +46,12 @@ def main(argv: Sequence[str]) -> None:
   del argv
   from personalized_face.data.detector import MediaPipeDetector
   from personalized_face.export.run_folder import write_reconstruction
+  from personalized_face.inference.tflite_runner import open_track_net
   from personalized_face.training.checkpoints import load_system
 
+  system = load_system(FLAGS.run_dir)
   write_reconstruction(
-    load_system(FLAGS.run_dir),
+    system,
     FLAGS.input,
     FLAGS.output_dir,
     MediaPipeDetector(),
@@ -54,6 +60,7 @@ def main(argv: Sequence[str]) -> None:
     check_every=FLAGS.check_every,
     blendshape_objs=FLAGS.blendshapes,
     frame_objs=FLAGS.frames,
+    track=open_track_net(system, FLAGS.tflite, FLAGS.num_threads),
   )
   print(f"Reconstructed. Look at sheet.png and the overlay in {FLAGS.output_dir}.")
 

@@ -8,10 +8,10 @@ that what lies on either side of them shares no texel.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from personalized_face.authoring.obj_files import ObjMesh
+from personalized_face.authoring import obj_files
+from personalized_face.core import topology
 from personalized_face.core.errors import UserError
 
 # Texels of the square left free around the layout, and between tiles.
@@ -29,7 +29,7 @@ class Charts(NamedTuple):
   source: np.ndarray  # [V] int, the source's vertex of each
 
 
-def unweld(mesh: ObjMesh) -> Charts:
+def unweld(mesh: obj_files.ObjMesh) -> Charts:
   """Triangulates, and splits vertices that have several texture coordinates.
 
   Vertices keep their order; the copies of one follow each other. A vertex in no polygon
@@ -57,18 +57,10 @@ def unweld(mesh: ObjMesh) -> Charts:
 
 def _triangulate(corners, starts, vertices, uv) -> np.ndarray:
   """Fans; a quad is cut along its shorter diagonal if that leaves no fold in UV."""
-  sizes = np.diff(starts)
-  fans = []
-  for size in np.unique(sizes):
-    polygon = corners[starts[:-1][sizes == size][:, None] + np.arange(size)]  # [F, S]
-    if size == 4:
-      polygon = _turn_quads(polygon, vertices, uv)
-    fan = [polygon[:, [0, i, i + 1]] for i in range(1, size - 1)]
-    order = np.flatnonzero(sizes == size)
-    fans.append((np.repeat(order, size - 2), np.stack(fan, 1).reshape(-1, 3)))
-  order = np.concatenate([o for o, _ in fans])
-  triangles = np.concatenate([t for _, t in fans])
-  return triangles[np.argsort(order, kind="stable")].astype(np.int32)
+  corners, quads = corners.copy(), starts[:-1][np.diff(starts) == 4]
+  quads = quads[:, np.newaxis] + np.arange(4)
+  corners[quads] = _turn_quads(corners[quads], vertices, uv)
+  return obj_files.fan_triangles(corners, starts).astype(np.int32)
 
 
 def _turn_quads(quads, vertices, uv) -> np.ndarray:
@@ -148,9 +140,7 @@ def tile_places(charts: Charts) -> tuple[np.ndarray, np.ndarray]:
 def _tiles(charts: Charts) -> np.ndarray:
   """[V] number of the tile of each vertex: of its whole island's middle."""
   count = len(charts.uv)
-  rows = charts.triangles[:, [0, 1, 2]].ravel()
-  columns = charts.triangles[:, [1, 2, 0]].ravel()
-  graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+  graph = topology.adjacency(charts.triangles, count)
   islands, island_of = connected_components(graph, directed=False)
   tile_of = np.empty(count, int)
   for island in range(islands):
@@ -223,11 +213,8 @@ def unfolded(
     [V, 2]; folds may be left where the source had them.
   """
   count = len(uv)
-  rows = triangles[:, [0, 1, 2, 1, 2, 0]].ravel()
-  columns = triangles[:, [1, 2, 0, 0, 1, 2]].ravel()
-  links = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
-  links = (links.tocsr() > 0).astype(np.float64)
-  degree = np.maximum(np.asarray(links.sum(1)), 1)
+  links = topology.adjacency(triangles, count)
+  degree = np.maximum(links.sum(axis=1), 1)[:, np.newaxis]
   free = np.ones(count, bool)
   free[fixed] = False
   relaxed = uv.copy()

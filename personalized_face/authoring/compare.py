@@ -10,26 +10,18 @@ import os
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from personalized_face.authoring import ict_facekit
 from personalized_face.authoring.cache import load_template
 from personalized_face.core import topology
+from personalized_face.metrics.alignment import align
+from personalized_face.metrics.surface_distance import MeshDistance
 from personalized_face.template.face_template import FaceTemplate
 
 MM_PER_DM = 100.0
 # A displacement counts where it is above this share of its shape's largest one.
 MOVING_SHARE = 0.1
 STILL_MM = 0.1  # a shape that moves nothing by more than this is left out and named
-_CANDIDATES = 16  # triangles tried per point, by the nearest vertex and centroid
-
-
-class NearestPoints(NamedTuple):
-  """Where points fall on a mesh; P points."""
-
-  distance: np.ndarray  # [P]
-  triangle: np.ndarray  # [P] int
-  barycentric: np.ndarray  # [P, 3]
 
 
 class ShapeAgreement(NamedTuple):
@@ -77,14 +69,16 @@ def compare(template: FaceTemplate, reference: FaceTemplate) -> Comparison:
   vertices = template.vertices.astype(np.float64)
   ours = vertices[template.anatomical_landmarks]
   theirs = reference.vertices[reference.anatomical_landmarks]
-  scale, rotation, shift = similarity(theirs.astype(np.float64), ours)
-  aligned = scale * reference.vertices @ rotation + shift
+  fit = align(theirs, ours, with_scale=True)
+  aligned = fit(reference.vertices)
   error = aligned[reference.anatomical_landmarks] - ours
 
-  onto = nearest_points(vertices, aligned, reference.triangles)
-  inside = ~_on_border(onto, reference.triangles)
-  back = nearest_points(aligned, vertices, template.triangles)
-  to_reference, to_template = onto.distance[inside], back.distance
+  surface = MeshDistance(aligned, reference.triangles)
+  distances, _, nearest, shares = surface.locate(vertices)
+  corners = reference.triangles[nearest]
+  inside = ~_on_border(corners, shares, reference.triangles)
+  to_reference = distances[inside]
+  to_template, _ = MeshDistance(vertices, template.triangles)(aligned)
   pooled = np.concatenate([to_reference, to_template])
   weight = np.concatenate(
     [np.full(len(d), 1 / len(d)) for d in (to_reference, to_template)]
@@ -93,8 +87,7 @@ def compare(template: FaceTemplate, reference: FaceTemplate) -> Comparison:
   for name in sorted({*template.blendshape_names} & {*reference.blendshape_names}):
     own = template.blendshape_deltas[template.blendshape_names.index(name)][inside]
     delta = reference.blendshape_deltas[reference.blendshape_names.index(name)]
-    corners = (scale * delta @ rotation)[reference.triangles[onto.triangle[inside]]]
-    other = (onto.barycentric[inside][..., None] * corners).sum(1)
+    other = np.einsum("vc,vcd->vd", shares, fit.vectors(delta)[corners])[inside]
     agreement = _agreement(name, own.astype(np.float64), other)
     if agreement is None:
       left_out.append(name)
@@ -111,71 +104,22 @@ def compare(template: FaceTemplate, reference: FaceTemplate) -> Comparison:
   )
 
 
-def similarity(
-  points: np.ndarray, target: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-  """The least-squares similarity of points [P, 3] to target [P, 3] (Umeyama 1991).
+def _on_border(
+  corners: np.ndarray, shares: np.ndarray, triangles: np.ndarray
+) -> np.ndarray:
+  """Whether places lie on the outer border of their mesh.
+
+  Args:
+    corners: [P, 3] vertices of the triangle that each place lies on.
+    shares: [P, 3] barycentric coordinates.
+    triangles: [T, 3] of the mesh.
 
   Returns:
-    (scale, rotation [3, 3], shift [3]); scale * points @ rotation + shift fits.
+    [P] bool.
   """
-  p, q = points - points.mean(0), target - target.mean(0)
-  u, s, vt = np.linalg.svd(p.T @ q)
-  sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-  rotation = (u * sign) @ vt
-  scale = float((s * sign).sum() / (p**2).sum())
-  return scale, rotation, target.mean(0) - scale * points.mean(0) @ rotation
-
-
-def nearest_points(
-  points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray
-) -> NearestPoints:
-  """The nearest point of a mesh to each of points [P, 3].
-
-  Exact among the triangles whose centroids are nearest, which is enough for small
-  triangles of similar size.
-  """
-  corners = vertices[triangles]
-  _, near = cKDTree(corners.mean(1)).query(points, k=min(_CANDIDATES, len(triangles)))
-  near = near.reshape(len(points), -1)
-  barycentric = _barycentric_of_nearest(points[:, None], corners[near])
-  spots = (barycentric[..., None] * corners[near]).sum(-2)
-  distance = np.linalg.norm(spots - points[:, None], axis=-1)
-  best = distance.argmin(1)
-  rows = np.arange(len(points))
-  return NearestPoints(distance[rows, best], near[rows, best], barycentric[rows, best])
-
-
-def _barycentric_of_nearest(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
-  """Barycentric coordinates [..., 3] of the triangles' points nearest to `point`."""
-  a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
-  ab, ac, ap = b - a, c - a, point - a
-  aa, bb, cc = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)
-  p, q = (ap * ab).sum(-1), (ap * ac).sum(-1)
-  area = np.maximum(aa * cc - bb**2, 1e-30)
-  v, w = (cc * p - bb * q) / area, (aa * q - bb * p) / area
-  best = np.stack([1 - v - w, v, w], -1)
-  gap = np.full(best.shape[:-1], np.inf)
-  outside = (best < 0).any(-1)
-  for i in range(3):
-    start, end = corners[..., i, :], corners[..., (i + 1) % 3, :]
-    along = end - start
-    length = np.maximum((along**2).sum(-1), 1e-30)
-    share = np.clip(((point - start) * along).sum(-1) / length, 0, 1)
-    rest = np.linalg.norm(start + share[..., None] * along - point, axis=-1)
-    candidate = np.zeros_like(best)
-    candidate[..., i], candidate[..., (i + 1) % 3] = 1 - share, share
-    nearer = outside & (rest < gap)
-    best[nearer], gap[nearer] = candidate[nearer], rest[nearer]
-  return best
-
-
-def _on_border(nearest: NearestPoints, triangles: np.ndarray) -> np.ndarray:
-  """Whether nearest points lie on the outer border of their mesh. [P]"""
   border = np.zeros(triangles.max() + 1, bool)
   border[topology.boundary_loops(triangles)[0]] = True
-  holds = nearest.barycentric > 1e-6
-  return (border[triangles[nearest.triangle]] | ~holds).all(-1)
+  return (border[corners] | (shares <= 1e-6)).all(-1)
 
 
 def _agreement(name: str, own: np.ndarray, other: np.ndarray) -> ShapeAgreement | None:

@@ -1,32 +1,20 @@
 """Reading a glTF 2.0 mesh with morph targets (`.glb`, or `.gltf` with its buffers).
 
 Only what a template needs: positions, texture coordinates, triangles and the position
-part of the morph targets of one mesh. Libraries at hand parse the JSON but leave the
-accessors (strides, sparse ones, normalised integers) to the caller, which is most of
-this file. Reference: the glTF 2.0 specification, Khronos Group.
+part of the morph targets of one mesh; `data/gltf.py` opens the file.
 """
-
-import base64
-import json
-import os
-import struct
 
 import numpy as np
 
 from personalized_face.authoring.obj_files import ObjMesh
 from personalized_face.core.errors import UserError
+from personalized_face.data.gltf import GltfFile, read_gltf
+from personalized_face.data.gltf_nodes import world_matrices
 
-_GLB_MAGIC = b"glTF"
-_JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 _TRIANGLES = 4
-_TYPES = {
-  **{5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16},
-  **{5125: np.uint32, 5126: np.float32},
-}
-_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
-def read_gltf(path: str) -> tuple[ObjMesh, dict[str, np.ndarray]]:
+def read_shapes(path: str) -> tuple[ObjMesh, dict[str, np.ndarray]]:
   """Reads the mesh that has the most morph targets.
 
   Vertices that lie in one place in every shape, as exporters write them along seams of
@@ -42,98 +30,23 @@ def read_gltf(path: str) -> tuple[ObjMesh, dict[str, np.ndarray]]:
     UserError: not such a file, compressed, or without named morph targets or texture
       coordinates.
   """
+  file = read_gltf(path)
+  required = file.document.get("extensionsRequired", [])
+  if required:
+    raise UserError(
+      f"{path} needs the glTF extensions {', '.join(required)}, which are not read "
+      "here; export it without compression."
+    )
   try:
-    document, binary = _document(path)
-    file = _File(path, document, binary)
     return _face(file)
-  except (OSError, KeyError, IndexError, ValueError, TypeError, struct.error) as error:
+  except (LookupError, TypeError, ValueError) as error:
     raise UserError(
       f"{path} is not a readable glTF file ({type(error).__name__}: {error})."
     ) from error
 
 
-def _document(path: str) -> tuple[dict, bytes | None]:
-  """The JSON, and the binary chunk of a GLB."""
-  with open(path, "rb") as file:
-    data = file.read()
-  if data[:4] != _GLB_MAGIC:
-    return json.loads(data), None
-  chunks, place = {}, 12
-  while place < len(data):
-    length, kind = struct.unpack_from("<II", data, place)
-    chunks[kind] = data[place + 8 : place + 8 + length]
-    place += 8 + length
-  return json.loads(chunks[_JSON_CHUNK]), chunks.get(_BINARY_CHUNK)
-
-
-class _File:
-  """A document with its buffers."""
-
-  def __init__(self, path: str, document: dict, binary: bytes | None):
-    required = document.get("extensionsRequired", [])
-    if required:
-      raise UserError(
-        f"{path} needs the glTF extensions {', '.join(required)}, which are not read "
-        "here; export it without compression."
-      )
-    self.path, self.document = path, document
-    self._buffers = [
-      self._buffer(entry, binary) for entry in document.get("buffers", [])
-    ]
-
-  def _buffer(self, entry: dict, binary: bytes | None) -> bytes:
-    uri = entry.get("uri")
-    if uri is None:
-      if binary is None:
-        raise ValueError("a buffer without data")
-      return binary
-    if uri.startswith("data:"):
-      return base64.b64decode(uri.split(",", 1)[1])
-    with open(os.path.join(os.path.dirname(self.path), uri), "rb") as file:
-      return file.read()
-
-  def array(self, index: int) -> np.ndarray:
-    """An accessor's values, [count, components]."""
-    accessor = self.document["accessors"][index]
-    count, components = accessor["count"], _COMPONENTS[accessor["type"]]
-    kind = np.dtype(_TYPES[accessor["componentType"]]).newbyteorder("<")
-    if "bufferView" in accessor:
-      start = accessor.get("byteOffset", 0)
-      values = self._view(accessor["bufferView"], start, kind, count, components)
-    else:
-      values = np.zeros([count, components], kind)
-    if "sparse" in accessor:
-      values = self._sparse(values.copy(), accessor["sparse"], kind)
-    if accessor.get("normalized"):
-      values = np.maximum(values / np.iinfo(kind).max, -1.0)
-    return values
-
-  def _view(self, index: int, start: int, kind, count: int, components: int):
-    view = self.document["bufferViews"][index]
-    size = kind.itemsize * components
-    return np.ndarray(
-      (count, components),
-      kind,
-      self._buffers[view["buffer"]],
-      view.get("byteOffset", 0) + start,
-      (view.get("byteStride", size), kind.itemsize),
-    )
-
-  def _sparse(self, values: np.ndarray, sparse: dict, kind) -> np.ndarray:
-    where, what = sparse["indices"], sparse["values"]
-    number = np.dtype(_TYPES[where["componentType"]]).newbyteorder("<")
-    rows = self._view(
-      *(where["bufferView"], where.get("byteOffset", 0), number, sparse["count"], 1)
-    )
-    values[rows[:, 0]] = self._view(
-      *(what["bufferView"], what.get("byteOffset", 0), kind, sparse["count"]),
-      values.shape[1],
-    )
-    return values
-
-
-def _face(file: _File) -> tuple[ObjMesh, dict[str, np.ndarray]]:
-  meshes = file.document.get("meshes", [])
+def _face(file: GltfFile) -> tuple[ObjMesh, dict[str, np.ndarray]]:
+  meshes = file.items("meshes")
   targets = [len(mesh["primitives"][0].get("targets", [])) for mesh in meshes]
   if not any(targets):
     raise UserError(f"{file.path} has no mesh with morph targets; export them with it.")
@@ -146,9 +59,9 @@ def _face(file: _File) -> tuple[ObjMesh, dict[str, np.ndarray]]:
       "export it with a name for each (mesh.extras.targetNames)."
     )
   positions, uv, triangles, moves = _primitives(file, mesh)
-  linear = _world(file.document, chosen)
-  positions = positions @ linear[:3, :3].T + linear[:3, 3]
-  moves = moves @ linear[:3, :3].T  # [K, X, 3]
+  world = _world(file, chosen)
+  positions = positions @ world[:3, :3].T + world[:3, 3]
+  moves = moves @ world[:3, :3].T  # [K, X, 3]
   everywhere = np.concatenate([positions[None], moves]).transpose(1, 0, 2)
   _, first, place = np.unique(
     *(everywhere.reshape(len(positions), -1),),
@@ -173,7 +86,7 @@ def _face(file: _File) -> tuple[ObjMesh, dict[str, np.ndarray]]:
   }
 
 
-def _primitives(file: _File, mesh: dict):
+def _primitives(file: GltfFile, mesh: dict):
   """The mesh's parts, one after the other."""
   positions, uv, triangles, moves, start = [], [], [], [], 0
   for part in mesh["primitives"]:
@@ -206,30 +119,9 @@ def _primitives(file: _File, mesh: dict):
   )
 
 
-def _world(document: dict, mesh: int) -> np.ndarray:
+def _world(file: GltfFile, mesh: int) -> np.ndarray:
   """The transform of the first node that shows a mesh, [4, 4]."""
-  nodes = document.get("nodes", [])
-  parent = {c: i for i, node in enumerate(nodes) for c in node.get("children", [])}
-  here = next((i for i, node in enumerate(nodes) if node.get("mesh") == mesh), None)
-  matrix = np.eye(4)
-  while here is not None:
-    matrix = _local(nodes[here]) @ matrix
-    here = parent.get(here)
-  return matrix
-
-
-def _local(node: dict) -> np.ndarray:
-  if "matrix" in node:
-    return np.array(node["matrix"], np.float64).reshape(4, 4).T  # column-major
-  x, y, z, w = node.get("rotation", [0, 0, 0, 1])
-  rotation = np.array(
-    [
-      [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-      [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-      [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-  )
-  matrix = np.eye(4)
-  matrix[:3, :3] = rotation * node.get("scale", [1, 1, 1])
-  matrix[:3, 3] = node.get("translation", [0, 0, 0])
-  return matrix
+  for node, world in zip(file.items("nodes"), world_matrices(file), strict=True):
+    if node.get("mesh") == mesh:
+      return world
+  return np.eye(4)

@@ -22,6 +22,7 @@ from absl import app, flags, logging
 from scipy.optimize import linear_sum_assignment
 
 from personalized_face.core.errors import UserError
+from personalized_face.metrics.alignment import align
 
 # Clips whose source repositories are under MIT or Apache-2.0 (LivePortrait, SMIRK,
 # video-retalking, SadTalker); MEAD is CC BY-NC and is left out.
@@ -44,13 +45,9 @@ class FaceMean(NamedTuple):
   clips: list[tuple[str, int]]  # name, number of near-neutral frames
 
 
-def similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-  """Aligns points [P, 3] to target [P, 3] by similarity (Umeyama 1991)."""
-  p, q = points - points.mean(0), target - target.mean(0)
-  u, s, vt = np.linalg.svd(p.T @ q)
-  sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-  rotation = (u * sign) @ vt
-  return (s * sign).sum() / (p**2).sum() * p @ rotation + target.mean(0)
+def aligned(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+  """Points [P, 3] laid on a target [P, 3] by the similarity that fits best."""
+  return align(points, target, with_scale=True)(points)
 
 
 def procrustes_mean(shapes: np.ndarray, iterations: int = 5) -> np.ndarray:
@@ -58,7 +55,7 @@ def procrustes_mean(shapes: np.ndarray, iterations: int = 5) -> np.ndarray:
   mean = shapes[0]
   size = np.linalg.norm(mean - mean.mean(0))
   for _ in range(iterations):
-    mean = np.mean([similarity(shape, mean) for shape in shapes], axis=0)
+    mean = np.mean([aligned(shape, mean) for shape in shapes], axis=0)
     mean = (mean - mean.mean(0)) * size / np.linalg.norm(mean - mean.mean(0))
   return mean
 
@@ -130,7 +127,7 @@ def measure(paths: list[str]) -> FaceMean:
     raise UserError("No clip has three near-neutral frames; give other clips.")
   means = np.array(means)
   mean = procrustes_mean(means)
-  spread = np.array([similarity(m, mean) for m in means]) - mean
+  spread = np.array([aligned(m, mean) for m in means]) - mean
   points, mirror = symmetrised(mean)
   scale = INTERPUPILLARY_DM / np.linalg.norm(points[LEFT_IRIS] - points[RIGHT_IRIS])
   old = np.linalg.norm(mean[LEFT_IRIS] - mean[RIGHT_IRIS])
@@ -152,7 +149,7 @@ def symmetrised(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   for _ in range(6):
     cost = np.linalg.norm((points * flip)[:, None] - points[None], axis=-1)
     mirror = np.argsort(linear_sum_assignment(cost)[1])
-    points = (points + similarity((points * flip)[mirror], points)) / 2
+    points = (points + aligned((points * flip)[mirror], points)) / 2
     # The mirror plane's normal is the main direction of p - image(p).
     normal = np.linalg.svd(points - points[mirror], full_matrices=False)[2][0]
     points = (points - points.mean(0)) @ _rotation_to_x(normal)

@@ -44,7 +44,7 @@ def build_folder_template(
   if not os.path.exists(path):
     raise UserError(f"There is no {path}; give a folder of OBJ files or a glTF file.")
   gltf = _gltf_in(path)
-  mesh, deltas = gltf_files.read_gltf(gltf) if gltf else _read_folder(path)
+  mesh, deltas = gltf_files.read_shapes(gltf) if gltf else _read_folder(path)
   _require_expressions(deltas, mesh.vertices, path)
   landmarks = None
   if landmarks_path:

@@ -15,10 +15,10 @@ from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
 from personalized_face.authoring import control_points
-from personalized_face.authoring.measure import similarity
 from personalized_face.authoring.preview import Viewer
 from personalized_face.authoring.symmetry import asymmetry
 from personalized_face.core import mediapipe_regions as regions
+from personalized_face.metrics.alignment import align
 from personalized_face.rendering.rasterize import rasterize
 from personalized_face.template.face_template import FaceTemplate
 
@@ -111,20 +111,10 @@ def warp_points(template: FaceTemplate) -> np.ndarray:
   measured, _ = control_points.read_measurement(control_points.default_path())
   marks = list(regions.IBUG68)[17:]
   target = template.vertices[template.anatomical_landmarks[17:]].astype(np.float64)
-  centred = measured - measured[marks].mean(0)
-  aligned = _moved_as(centred, centred[marks], target)
+  aligned = align(measured[marks], target, with_scale=True)(measured)
   # Landmarks may share a vertex: smoothing keeps the system solvable.
   warp = RBFInterpolator(aligned[marks], target, smoothing=1e-6, degree=1)
   return Surface(template).snap(warp(aligned))
-
-
-def _moved_as(points, marks, target) -> np.ndarray:
-  """Moves points by the similarity that aligns marks with the target."""
-  stacked = similarity(marks, target)
-  # The similarity is affine: fitted on the marks, it is applied to all points.
-  basis = np.concatenate([marks, np.ones([len(marks), 1])], 1)
-  matrix = np.linalg.lstsq(basis, stacked, rcond=None)[0]
-  return np.concatenate([points, np.ones([len(points), 1])], 1) @ matrix
 
 
 def nearest_vertices(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What follows from a triangle list: edges, borders, triangle and vertex normals.
+"""What follows from a triangle list: edges, neighbours, borders and normals.
 
 Triangles are [T, 3] integers, counter-clockwise seen from outside; normals point
 outward.
@@ -6,6 +6,7 @@ outward.
 
 import numpy as np
 import tensorflow as tf
+from scipy import sparse
 
 from personalized_face.core import shapes
 from personalized_face.core.sparse import SparseOperator
@@ -25,6 +26,25 @@ def edges(triangles: np.ndarray) -> np.ndarray:
   shapes.check(triangles, "[T, 3]", "triangles")
   pairs = np.concatenate([triangles[:, [i, (i + 1) % 3]] for i in range(3)])
   return np.unique(np.sort(pairs, axis=1), axis=0).astype(np.int32)
+
+
+def adjacency(triangles: np.ndarray, num_vertices: int) -> sparse.csr_array:
+  """[V, V] float64, 1 where an edge joins two vertices."""
+  pairs = edges(triangles)
+  both = np.concatenate([pairs, pairs[:, ::-1]]).T
+  return sparse.csr_array(
+    (np.ones(both.shape[1]), both), shape=(num_vertices, num_vertices)
+  )
+
+
+def uniform_laplacian(triangles: np.ndarray, num_vertices: int) -> sparse.csr_array:
+  """Each vertex less the mean of its neighbours, [V, V] float64.
+
+  A vertex without neighbours keeps its value.
+  """
+  near = adjacency(triangles, num_vertices)
+  degrees = np.maximum(near.sum(axis=1), 1)
+  return sparse.eye_array(num_vertices) - sparse.diags_array(1 / degrees) @ near
 
 
 def boundary_loops(triangles: np.ndarray) -> list[np.ndarray]:

@@ -2,6 +2,12 @@
 
 Apps and capture tools speak ARKit's names (`eyeBlinkLeft`); templates have their own
 (`eyeBlink_L`). The correspondence is data: `data_specs/blendshapes/arkit_52.yaml`.
+
+Three spellings of one name are in use: ARKit's documentation writes eyeBlinkLeft, ARKit
+on a device and ICT-FaceKit eyeBlink_L, Live Link Face EyeBlinkLeft. They are compared
+without case and underscores, a trailing _L or _R read as Left or Right; by whole names
+only, since a comparison of beginnings takes a left one for a right one.
+Left and right are the person's own.
 """
 
 from collections.abc import Sequence
@@ -13,19 +19,35 @@ from personalized_face.core.errors import UserError
 from personalized_face.data import specs
 
 DEFAULT_SPEC = "arkit_52"
-_SIDED = (
-  *("eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint"),
-  *("eyeWide", "mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthPress"),
-  *("mouthLowerDown", "mouthUpperUp", "browDown", "browOuterUp", "cheekSquint"),
-  "noseSneer",
-)
-# ARFaceAnchor.BlendShapeLocation, Apple developer documentation.
+
+
+def _pairs(stem: str, parts: Sequence[str]) -> tuple[str, ...]:
+  return tuple(f"{stem}{part}{side}" for part in parts for side in ("Left", "Right"))
+
+
+_EYE_PARTS = ("Blink", "LookDown", "LookIn", "LookOut", "LookUp", "Squint", "Wide")
+# ARFaceAnchor.BlendShapeLocation, Apple developer documentation, in the order of Live
+# Link's packets.
 ARKIT_NAMES = (
-  *(f"{name}{side}" for name in _SIDED for side in ("Left", "Right")),
-  *("jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel"),
-  *("mouthPucker", "mouthLeft", "mouthRight", "mouthRollLower", "mouthRollUpper"),
-  *("mouthShrugLower", "mouthShrugUpper", "browInnerUp", "cheekPuff", "tongueOut"),
+  *(f"eye{part}{side}" for side in ("Left", "Right") for part in _EYE_PARTS),
+  *("jawForward", "jawLeft", "jawRight", "jawOpen"),
+  *("mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft", "mouthRight"),
+  *_pairs("mouth", ("Smile", "Frown", "Dimple", "Stretch")),
+  *("mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper"),
+  *_pairs("mouth", ("Press", "LowerDown", "UpperUp")),
+  *("browDownLeft", "browDownRight", "browInnerUp"),
+  *("browOuterUpLeft", "browOuterUpRight"),
+  *("cheekPuff", "cheekSquintLeft", "cheekSquintRight"),
+  *("noseSneerLeft", "noseSneerRight", "tongueOut"),
 )
+
+
+def spelling_key(name: str) -> str:
+  """What the spellings of one name have in common, such as "eyeblinkleft"."""
+  for ending, side in (("_L", "Left"), ("_R", "Right")):
+    if name.upper().endswith(ending):
+      name = name[: -len(ending)] + side
+  return name.replace("_", "").lower()
 
 
 class ArkitMap(NamedTuple):
@@ -42,7 +64,8 @@ class ArkitMap(NamedTuple):
 
   def from_arkit(self, coefficients: np.ndarray) -> np.ndarray:
     """ARKit's coefficients [..., 52] to the template's [..., K], in [0, 1]."""
-    return np.clip(coefficients @ self.weights, 0, 1)
+    ours = np.clip(coefficients @ self.weights, 0, 1)
+    return ours.astype(np.result_type(coefficients, np.float32))
 
   def to_arkit(self, expression: np.ndarray) -> np.ndarray:
     """The template's coefficients [..., K] to ARKit's [..., 52].
@@ -51,7 +74,7 @@ class ArkitMap(NamedTuple):
     what is absent.
     """
     shares = self.weights / np.maximum(self.weights.sum(1, keepdims=True), 1e-12)
-    return expression @ shares.T
+    return (expression @ shares.T).astype(np.result_type(expression, np.float32))
 
 
 def arkit_map(
@@ -59,8 +82,12 @@ def arkit_map(
 ) -> ArkitMap:
   """Reads the correspondence for a template.
 
+  Where a template has nothing of what the spec says, but a shape of ARKit's own name,
+  it is that one: what ARKit has as one (browInnerUp, cheekPuff) need not be split, and
+  a mesh may have a tongue.
+
   Args:
-    blendshape_names: the template's K names.
+    blendshape_names: the template's K names, in any of the spellings.
     name_or_path: of a spec in data_specs/blendshapes.
 
   Raises:
@@ -81,12 +108,14 @@ def arkit_map(
   ):
     if names:
       raise UserError(f"The spec {name_or_path} {problem} {names[0]!r}.")
-  index = {name: i for i, name in enumerate(blendshape_names)}
-  weights = np.zeros([len(ARKIT_NAMES), len(index)])
+  index = {spelling_key(name): i for i, name in enumerate(blendshape_names)}
+  weights = np.zeros([len(ARKIT_NAMES), len(blendshape_names)])
   for i, name in enumerate(ARKIT_NAMES):
     for ours, weight in _weights(name_or_path, name, rows.get(name, {})):
-      if ours in index:
-        weights[i, index[ours]] = weight
+      if spelling_key(ours) in index:
+        weights[i, index[spelling_key(ours)]] = weight
+    if spelling_key(name) in index and not weights[i].any():
+      weights[i, index[spelling_key(name)]] = 1
   missing = tuple(
     n for n, row in zip(ARKIT_NAMES, weights, strict=True) if not row.any()
   )

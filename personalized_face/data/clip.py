@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
-from personalized_face.data import crop, gates, records
+from personalized_face.data import crop, gates, record_format
 from personalized_face.data.corpora import ClipSource
 from personalized_face.data.detector import BOX_MARGIN, FaceDetector
 from personalized_face.data.labelling import LabelledFrame, Labeller
@@ -57,7 +57,7 @@ class Preparation:
 class ClipLabels(NamedTuple):
   """What was found in a clip, beside the frames in the spool."""
 
-  clip: records.ClipFrames  # without frames
+  clip: record_format.ClipFrames  # without frames
   counts: Counter  # "read", each of gates.GATES but thinned, "two_faces"
   reasons: list[str]  # sentences on files of the clip that are at fault
 
@@ -111,7 +111,7 @@ def label_clip(
       reasons.append(worker.reason)
   if not counts["read"] and reasons:
     raise UserError(reasons[0])
-  clip = records.ClipFrames(
+  clip = record_format.ClipFrames(
     person=source.person,
     clip=source.clip,
     source=source.path,
@@ -131,7 +131,7 @@ def read_clip(
   preparation: Preparation,
   detector: FaceDetector,
   progress: bool = False,
-) -> tuple[records.ClipFrames, Counter]:
+) -> tuple[record_format.ClipFrames, Counter]:
   """`label_clip` for a clip that fits into memory, by the given detector.
 
   Args:
@@ -199,7 +199,7 @@ class _FrameWorker:
       self.reason = str(error)
       return "no_parsing"
     with self._clock.stage("encode"):
-      encoded = records.encode_image(image), records.encode_labels(parsing)
+      encoded = record_format.encode_image(image), record_format.encode_labels(parsing)
     return SpooledFrame(
       index,
       labelled.frame.number,

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, Batch, Tensor
-from personalized_face.data import records
+from personalized_face.data import record_format, records
 from personalized_face.data.appearance import Appearance
 from personalized_face.data.augment import Jitter
 
@@ -200,7 +200,7 @@ def _groups(
     dataset = dataset.enumerate().filter(chosen).map(lambda number, record: record)
 
   def decode(number: Tensor, serialized: Tensor) -> Batch:
-    record = tf.io.parse_single_example(serialized, records.feature_specs())
+    record = tf.io.parse_single_example(serialized, record_format.feature_specs())
     numbers = [seed, number] if shuffle else None
     chosen = stretch_indices(record["num_frames"], frames_per_group, numbers)
     group = _decode(record, chosen, info["preparation"]["size"])
@@ -271,7 +271,7 @@ def make_eval_dataset(
   size = records.read_info(records_dir)["preparation"]["size"]
 
   def groups(serialized: Tensor) -> tf.data.Dataset:
-    record = tf.io.parse_single_example(serialized, records.feature_specs())
+    record = tf.io.parse_single_example(serialized, record_format.feature_specs())
     count = record["num_frames"]
     starts = tf.data.Dataset.range(0, count, frames_per_group)
 

@@ -8,8 +8,6 @@ face's points, moved, turned and scaled onto those of the mean face of the recor
 far as the modes of all faces' variation do not explain them.
 """
 
-import base64
-import html
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -19,8 +17,8 @@ import cv2
 import numpy as np
 
 from personalized_face.core.types import PARSING_CLASSES
-from personalized_face.data import merge, records
-from personalized_face.data.manifest import ManifestRow, read_manifest
+from personalized_face.data import record_format, records
+from personalized_face.data.inspection_page import page
 from personalized_face.data.thinning import face_state
 
 # Of landmark variation (pose, mouth, brows, identity): as many as explain this share of
@@ -98,7 +96,7 @@ def _light(image: bytes, parsing: bytes) -> tuple[float, float]:
   """Mean grey of the skin, and log2 of its right half over its left."""
   grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
   rows, columns = np.nonzero(
-    records.decode_labels(parsing) == PARSING_CLASSES.index("skin")
+    record_format.decode_labels(parsing) == PARSING_CLASSES.index("skin")
   )
   if not len(rows):
     return np.nan, np.nan
@@ -163,9 +161,9 @@ def tiles(folder: str, found: Overview, chosen: Sequence[int]) -> list[np.ndarra
   return [pictures[i] for i in chosen]
 
 
-def _tile(clip: records.ClipFrames, index: int) -> np.ndarray:
-  image = records.decode_image(clip.images[index])
-  labels = records.decode_labels(clip.parsing[index])
+def _tile(clip: record_format.ClipFrames, index: int) -> np.ndarray:
+  image = record_format.decode_image(clip.images[index])
+  labels = record_format.decode_labels(clip.parsing[index])
   scale = _TILE / image.shape[0]
   image = cv2.resize(image, (_TILE, _TILE), interpolation=cv2.INTER_AREA)
   labels = cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)
@@ -267,7 +265,7 @@ def inspect(folder: str, output_dir: str, count: int = 24) -> dict[str, str]:
   paths["html"] = os.path.join(output_dir, "report.html")
   temporary = f"{paths['html']}.{os.getpid()}.tmp"
   with open(temporary, "w", encoding="utf-8", errors="replace") as file:
-    file.write(_page(folder, found, pictures))
+    file.write(page(folder, len(found.frames), len(set(found.clips)), pictures))
   os.replace(temporary, paths["html"])
   return paths
 
@@ -280,60 +278,3 @@ def _worst(residual: np.ndarray, clips: list[str], count: int) -> list[int]:
     if taken[clips[i]] <= _WORST_OF_A_CLIP:
       worst.append(int(i))
   return worst[:count]
-
-
-_STYLE = (
-  "body{font:15px sans-serif;margin:2em;max-width:1500px}"
-  "table{border-collapse:collapse}"
-  "td,th{padding:2px 10px;border-bottom:1px solid #ddd;text-align:right}"
-  "td:first-child,th:first-child{text-align:left}img{max-width:100%}"
-)
-
-
-def _page(folder: str, found: Overview, pictures: dict[str, np.ndarray]) -> str:
-  """One page of HTML that needs no other file."""
-  info = records.read_info(folder)
-  rows = read_manifest(os.path.join(folder, merge.MANIFEST))
-  faulty = [row for row in rows if row.reason]
-  embedded = {name: _embedded(picture) for name, picture in pictures.items()}
-  spec = info.get("corpus_spec", {})
-  return f"""<!doctype html><html><head><meta charset="utf-8">
-<title>{html.escape(info["name"])}</title><style>{_STYLE}</style></head><body>
-<h1>{html.escape(info["name"])}: {len(found.frames)} frames of
-{len(set(found.clips))} clips</h1>
-<p>Corpus {html.escape(info["corpus"])}; {html.escape(str(spec.get("source", "")))};
-licence: {html.escape(str(spec.get("licence", "")))}. Landmarks:
-{html.escape(info["landmarks"])}. Parsing: {html.escape(info["parsing"])}.</p>
-<h2>Inputs</h2>{_table(["status", "inputs"], info["inputs"].items())}
-<h2>Frames by gate</h2>{_table(["gate", "frames"], info["gates"].items())}
-<h2>Splits</h2>{_splits(info["splits"])}
-<h2>Histograms</h2>{embedded["histograms"]}
-<h2>Contact sheet</h2><p>Crop, landmarks, parsing map.</p>{embedded["sheet"]}
-<h2>Largest landmark residuals</h2>{embedded["worst"]}
-<h2>What the manifest says ({len(faulty)} of {len(rows)} rows have a reason)</h2>
-{_table(["input", "status", "reason"], [_row(row) for row in faulty[:200]])}
-</body></html>
-"""
-
-
-def _row(row: ManifestRow) -> tuple[str, str, str]:
-  return row.path, row.status, row.reason
-
-
-def _splits(splits: dict[str, dict]) -> str:
-  names = list(next(iter(splits.values())))
-  return _table(["split", *names], [(s, *v.values()) for s, v in splits.items()])
-
-
-def _table(header: list[str], rows) -> str:
-  def line(cells, tag: str) -> str:
-    inside = "".join(f"<{tag}>{html.escape(str(c))}</{tag}>" for c in cells)
-    return f"<tr>{inside}</tr>"
-
-  body = "".join(line(row, "td") for row in rows)
-  return f"<table>{line(header, 'th')}{body}</table>"
-
-
-def _embedded(picture: np.ndarray) -> str:
-  data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
-  return f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}">'

@@ -10,12 +10,11 @@ manifest, whatever became of it.
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 
 import cv2
@@ -25,13 +24,20 @@ from tqdm import tqdm
 
 import personalized_face
 from personalized_face.core.errors import UserError
-from personalized_face.data import corpora, corpus_spec, crop, merge, records
+from personalized_face.data import (
+  corpora,
+  corpus_spec,
+  crop,
+  earlier_runs,
+  merge,
+  record_format,
+  records,
+)
 from personalized_face.data.clip import Preparation
 from personalized_face.data.corpora import ClipSource
 from personalized_face.data.detector import FaceDetector
 from personalized_face.data.manifest import (
   FAILURES,
-  RETRIED,
   ManifestRow,
   gate_counts,
   write_manifest,
@@ -41,9 +47,7 @@ from personalized_face.data.thinning import Thinning
 from personalized_face.data.units import (
   Unit,
   Work,
-  finished_unit,
   total_stages,
-  unit_key,
 )
 
 _CLIPS_PER_SHARD = 64
@@ -102,10 +106,10 @@ def prepare(
   if spec.min_frames is not None:
     preparation = dataclasses.replace(preparation, min_frames=spec.min_frames)
   output_dir = os.path.normpath(output_dir)
-  with _work_folder(output_dir) as folder:
+  with earlier_runs.work_folder(output_dir) as folder:
     old_output = os.path.join(folder, "old")
     merge.restore(output_dir, old_output)
-    _check_output(output_dir)
+    earlier_runs.check_output(output_dir)
     found = corpora.find_clips(inputs, spec, follow_links)
     work = Work(
       os.path.join(folder, "units"),
@@ -117,7 +121,7 @@ def prepare(
       spec.parsing,
       tuple(_versions().items()),
     )
-    done, pending = _sort_out(found.clips, work, output_dir, overwrite)
+    done, pending = earlier_runs.sort_out(found.clips, work, output_dir, overwrite)
     fresh = _run(pending, work, runner, num_workers, detector, max_failures)
     units = [*done, *fresh]
     num_shards = num_shards or -(-len(found.clips) // _CLIPS_PER_SHARD)
@@ -128,7 +132,7 @@ def prepare(
     )
     info = {
       "name": name,
-      "format_version": records.FORMAT_VERSION,
+      "format_version": record_format.FORMAT_VERSION,
       "corpus": spec.name,
       "corpus_spec": dataclasses.asdict(spec),
       "weight": spec.weight,
@@ -137,49 +141,14 @@ def prepare(
       "inputs": dict(Counter(row.status for row in rows)),
       "gates": gate_counts(rows),
       "landmark_box_fraction": crop.LANDMARK_BOX_FRACTION,
-      **_settings(work),
+      **earlier_runs.settings(work),
     }
-    if pending or not _is_complete(output_dir, info, done):
+    if pending or not earlier_runs.is_complete(output_dir, info, done):
       _write_output(units, rows, info, folder, output_dir)
     else:
       info["splits"] = records.read_info(output_dir)["splits"]
     shutil.rmtree(folder, ignore_errors=True)
   return {**info, "run": _run_figures(fresh, len(done), time.monotonic() - start)}
-
-
-@contextlib.contextmanager
-def _work_folder(output_dir: str) -> Iterator[str]:
-  """`<output_dir>.work`, ours alone while the block runs.
-
-  Raises:
-    UserError: it cannot be made, or another run has it.
-  """
-  folder = f"{output_dir}.work"
-  try:
-    os.makedirs(folder, exist_ok=True)
-    lock = open(os.path.join(folder, "lock"), "w")
-  except OSError as error:
-    raise UserError(f"{folder} cannot be made ({error.strerror}).") from error
-  with lock:
-    try:
-      # The system lets go of it when the process ends, however it ends.
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise UserError(
-        f"Another run is preparing {output_dir}; wait for it or give another folder."
-      ) from error
-    try:
-      yield folder
-    finally:
-      with contextlib.suppress(OSError):
-        if set(os.listdir(folder)) <= {"lock", "units"} and not _has_units(folder):
-          shutil.rmtree(folder, ignore_errors=True)
-
-
-def _has_units(folder: str) -> bool:
-  """Whether a work folder holds anything that a later run can use."""
-  units = os.path.join(folder, "units")
-  return any(name.endswith(".json") for _, _, names in os.walk(units) for name in names)
 
 
 def _versions() -> dict[str, str]:
@@ -192,80 +161,10 @@ def _versions() -> dict[str, str]:
   }
 
 
-def _check_output(output_dir: str) -> None:
-  """Only records are ever replaced."""
-  if not os.path.lexists(output_dir):
-    return
-  if os.path.isdir(output_dir) and not os.listdir(output_dir):
-    return
-  if not os.path.isfile(os.path.join(output_dir, "dataset_info.json")):
-    raise UserError(f"{output_dir} exists and is not records; give another folder.")
-
-
 def _split_rule(persons: Sequence[str], held_out: float) -> str:
   """What is held out: "persons", or "frames" where they cannot be parted."""
   splits = {records.split_of_person(person, held_out) for person in persons}
   return "persons" if len(splits) == 2 or not held_out else "frames"
-
-
-def _sort_out(
-  sources: Sequence[ClipSource], work: Work, output_dir: str, overwrite: bool
-) -> tuple[list[Unit], list[ClipSource]]:
-  """What an earlier run has done, and what is left to do.
-
-  Raises:
-    UserError: records that this run would throw away.
-  """
-  existing = merge.finished_units(output_dir)
-  _check_replaced(existing.values(), sources, work, output_dir, overwrite)
-  keys = {unit_key(source, work): source for source in sources}
-  done, pending = [], []
-  for key, source in keys.items():
-    unit = finished_unit(work, key) or existing.get(key)
-    if unit is None or unit.row.status in RETRIED:
-      pending.append(source)
-    else:
-      done.append(unit)
-  if done and pending:
-    logging.info("%d of %d inputs are done already.", len(done), len(sources))
-  return done, pending
-
-
-def _check_replaced(
-  existing: Iterable[Unit],
-  sources: Sequence[ClipSource],
-  work: Work,
-  output_dir: str,
-  overwrite: bool,
-) -> None:
-  """Raises UserError for records that would be thrown away without being asked to."""
-  if overwrite or not os.path.isdir(output_dir) or not os.listdir(output_dir):
-    return
-  remedy = "give --overwrite or another folder"
-  info = records.read_info(output_dir)
-  if any(info.get(key) != value for key, value in _settings(work).items()):
-    raise UserError(
-      f"There are records of other settings in {output_dir} already; {remedy}."
-    )
-  clips = {source.clip for source in sources}
-  lost = [unit.row.clip for unit in existing if unit.row.clip not in clips]
-  if lost:
-    raise UserError(
-      f"There are records in {output_dir} of inputs that are not given now, such as "
-      f"{lost[0]}; {remedy}."
-    )
-
-
-def _settings(work: Work) -> dict:
-  """The part of dataset_info that decides what a record holds."""
-  settings = work.settings()
-  labeller = work.labeller()
-  names = ("preparation", "thinning", "split_by", "versions")
-  return {
-    **{name: settings[name] for name in names},
-    "landmarks": labeller.landmark_source,
-    "parsing": labeller.parsing_source,
-  }
 
 
 def _run(
@@ -321,20 +220,6 @@ def _skipped_row(skipped: corpora.Skipped) -> ManifestRow:
   return ManifestRow("", "", skipped.path, skipped.status, skipped.reason)
 
 
-def _is_complete(output_dir: str, info: dict, done: Sequence[Unit]) -> bool:
-  """Whether the output is already what this run would write."""
-  try:
-    there = records.read_info(output_dir)
-  except UserError:
-    return False
-  keys = ("name", "num_shards", "inputs", "corpus", "weight")
-  if any(there.get(key) != info[key] for key in keys):
-    return False
-  return all(
-    piece.path.startswith(output_dir) for unit in done for piece in unit.pieces.values()
-  )
-
-
 def _write_output(
   units: Sequence[Unit],
   rows: Sequence[ManifestRow],
@@ -348,7 +233,7 @@ def _write_output(
   os.makedirs(new)
   info["splits"] = merge.write_shards(units, new, info["name"], info["num_shards"])
   records.write_json(os.path.join(new, "dataset_info.json"), info)
-  features = records.features_json(info["preparation"]["size"])
+  features = record_format.features_json(info["preparation"]["size"])
   records.write_json(os.path.join(new, "features.json"), features)
   write_manifest(os.path.join(new, merge.MANIFEST), rows)
   merge.replace_folder(new, output_dir, os.path.join(folder, "old"))

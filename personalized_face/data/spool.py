@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from personalized_face.core.types import NUM_LANDMARKS
-from personalized_face.data.records import ClipFrames
+from personalized_face.data.record_format import ClipFrames
 
 _ROW = np.dtype(
   [
@@ -33,7 +33,7 @@ _NUMBERS = tuple(name for name in _ROW.names if name in ClipFrames._fields)
 
 
 class SpooledFrame(NamedTuple):
-  """One usable frame; the fields of records.ClipFrames, of a single frame."""
+  """One usable frame; the fields of record_format.ClipFrames, of a single frame."""
 
   indices: int
   source_frames: int

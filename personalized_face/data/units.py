@@ -21,7 +21,7 @@ import numpy as np
 from absl import logging
 
 from personalized_face.core.errors import UserError
-from personalized_face.data import records
+from personalized_face.data import record_format, records
 from personalized_face.data.clip import ClipLabels, Preparation, label_clip
 from personalized_face.data.corpora import ClipSource
 from personalized_face.data.corpus_spec import LabelFiles, LandmarkFiles
@@ -248,13 +248,13 @@ def _split(person: str, kept: np.ndarray, work: Work) -> dict[str, np.ndarray]:
 
 
 def _write_split(
-  frames: np.ndarray, clip: records.ClipFrames, spool: Spool, stem: str
+  frames: np.ndarray, clip: record_format.ClipFrames, spool: Spool, stem: str
 ) -> Piece:
   """Writes one split's records, one part after the other."""
   path = f"{stem}.tfrecord"
   temporary = f"{path}.{os.getpid()}.tmp"
   count = records.count_parts(len(frames)).records
-  # As records.parts deals them out.
+  # As record_format.parts deals them out.
   dealt = (spool.take(frames[i::count], clip) for i in range(count))
   try:
     records.write_records(temporary, dealt, count)

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from personalized_face.core import topology
 from personalized_face.data.crop import Square, crop_image
 from personalized_face.evaluation.predictions import Prediction
 from personalized_face.export.files import replacing
@@ -228,9 +229,7 @@ def _shaded(
   from matplotlib.colors import Normalize
 
   corners = vertices[triangles]
-  normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-  lengths = np.linalg.norm(normals, axis=-1)
-  facing = normals[:, 2] / np.where(lengths > 0, lengths, 1)
+  facing = topology.triangle_normals(vertices, triangles).numpy()[:, 2]
   seen = np.flatnonzero(facing > 0)
   seen = seen[np.argsort(corners[seen, :, 2].mean(axis=1))]
   scale = Normalize(0, limit)

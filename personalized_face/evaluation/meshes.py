@@ -1,7 +1,8 @@
 """Reading scans and other people's meshes; their vertices stay in the file's order.
 
-OBJ and VRML 2.0 are read here, since libraries split vertices at texture seams or drop
-unused ones, and correspondences count on the order; PLY is read by trimesh.
+OBJ and VRML 2.0 are read by our own code, since libraries split vertices at texture
+seams or drop unused ones, and correspondences count on the order; PLY is read by
+trimesh.
 """
 
 import os
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from personalized_face.authoring import obj_files
 from personalized_face.core.errors import UserError
 
 MESH_EXTENSIONS = (".obj", ".ply", ".wrl")
@@ -32,7 +34,7 @@ def read_mesh(path: str) -> Mesh:
   ending = os.path.splitext(path)[1].lower()
   if ending not in MESH_EXTENSIONS:
     raise UserError(f"{path} is not a mesh; give one of {', '.join(MESH_EXTENSIONS)}.")
-  readers = {".obj": _read_obj, ".ply": _read_ply, ".wrl": _read_wrl}
+  readers = {".obj": obj_files.read_triangles, ".ply": _read_ply, ".wrl": _read_wrl}
   try:
     vertices, triangles = readers[ending](path)
     mesh = Mesh(
@@ -78,21 +80,6 @@ def read_landmarks(path: str) -> dict[int, np.ndarray]:
   return {int(index): row for index, row in zip(indices, rows[:, 1:], strict=True)}
 
 
-def _read_obj(path: str) -> tuple[list, list]:
-  vertices, triangles = [], []
-  with open(path, encoding="utf-8", errors="replace") as file:
-    for line in file:
-      words = line.split()
-      if words and words[0] == "v":
-        vertices.append([float(word) for word in words[1:4]])
-      elif words and words[0] == "f":
-        corners = [int(word.split("/")[0]) for word in words[1:]]
-        # Negative numbers count back from the vertex read last.
-        corners = [c - 1 if c > 0 else len(vertices) + c for c in corners]
-        triangles += _fan(corners)
-  return vertices, triangles
-
-
 def _read_ply(path: str) -> tuple[np.ndarray, np.ndarray]:
   import trimesh
 
@@ -101,7 +88,7 @@ def _read_ply(path: str) -> tuple[np.ndarray, np.ndarray]:
   return np.asarray(loaded.vertices), np.asarray(faces)
 
 
-def _read_wrl(path: str) -> tuple[np.ndarray, list]:
+def _read_wrl(path: str) -> tuple[np.ndarray, np.ndarray]:
   with open(path, encoding="ascii", errors="replace") as file:
     text = file.read()
   if not text.startswith("#VRML"):
@@ -112,15 +99,9 @@ def _read_wrl(path: str) -> tuple[np.ndarray, list]:
   if points is None:
     raise ValueError("it has no point [...]")
   vertices = np.array(points[1].replace(",", " ").split(), np.float64)
-  triangles, corners = [], []
-  for word in (faces[1] if faces else "").replace(",", " ").split():
-    if word == "-1":
-      triangles += _fan(corners)
-      corners = []
-    else:
-      corners.append(int(word))
-  return vertices, triangles + _fan(corners)
-
-
-def _fan(corners: list[int]) -> list[list[int]]:
-  return [[corners[0], b, c] for b, c in zip(corners[1:-1], corners[2:], strict=True)]
+  words = (faces[1] if faces else "").replace(",", " ").split()
+  indices = np.array(words, np.int64)
+  inside = indices != -1  # which ends a polygon
+  ends = np.concatenate([np.cumsum(inside)[~inside], [inside.sum()]])
+  starts = np.concatenate([[0], ends])
+  return vertices, obj_files.fan_triangles(indices[inside], starts)

@@ -90,16 +90,16 @@ def register(
   start = icp(source.vertices, surface, start, with_scale=False, keep=0.8)
   rigid = start(source.vertices)
   extent = np.ptp(rigid, axis=0).max()
-  laplacian = _laplacian(source.triangles, len(rigid))
+  laplacian = topology.uniform_laplacian(source.triangles, len(rigid))
   bending = (laplacian.T @ laplacian).tocsc()
-  facing_target = _normals(target.vertices, target.triangles)
+  facing_target = topology.triangle_normals(target.vertices, target.triangles).numpy()
+  normals = topology.VertexNormals(source.triangles, len(rigid))
   moved = rigid
   for alpha in stiffness:
     for _ in range(_ROUNDS):
       distances, places, index, barycentrics = surface.locate(moved)
-      cosine = np.sum(
-        _vertex_normals(moved, source.triangles) * facing_target[index], axis=-1
-      )
+      facing = normals(moved.astype(np.float32)).numpy()
+      cosine = np.sum(facing * facing_target[index], axis=-1)
       # What lies beyond the target's border would all be drawn onto it.
       beyond = _at_border(target.triangles, index, barycentrics)
       partner = (distances < reject * extent) & (cosine > _FACING) & ~beyond
@@ -151,36 +151,6 @@ def load_correspondence(path: str) -> Correspondence:
   except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
     raise UserError(f"{path} is no correspondence file ({error}); {remedy}.") from error
   return result
-
-
-def _laplacian(triangles: np.ndarray, count: int) -> scipy.sparse.csc_matrix:
-  """Each vertex less the mean of its neighbours, [V, V]."""
-  pairs = topology.edges(triangles)
-  rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
-  adjacency = scipy.sparse.csr_matrix(
-    (np.ones(len(rows)), (rows, columns)), [count, count]
-  )
-  degrees = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1)
-  return scipy.sparse.identity(count) - scipy.sparse.diags(1 / degrees) @ adjacency
-
-
-def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-  a, b, c = (vertices[corner] for corner in triangles.T)
-  return _unit(np.cross(b - a, c - a))
-
-
-def _vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-  a, b, c = (vertices[corner] for corner in triangles.T)
-  area_vectors = np.cross(b - a, c - a)
-  summed = np.zeros_like(vertices)
-  for corner in triangles.T:
-    np.add.at(summed, corner, area_vectors)
-  return _unit(summed)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-  lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-  return vectors / np.where(lengths > 0, lengths, 1)
 
 
 def _at_border(

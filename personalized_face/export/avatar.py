@@ -20,10 +20,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from personalized_face.core.topology import VertexNormals
+from personalized_face.core import topology
 from personalized_face.core.types import PersonModel
 from personalized_face.data.gltf import INDEX_BUFFER, VERTEX_BUFFER, GltfWriter
 from personalized_face.export.avatar_textures import (
@@ -137,7 +136,7 @@ def add_morph_targets(
   Returns:
     The `attributes` (POSITION, NORMAL) and `targets` of a primitive.
   """
-  of = VertexNormals(triangles, len(neutral))
+  of = topology.VertexNormals(triangles, len(neutral))
   base = _unit(of(neutral).numpy())
   attributes = {
     "POSITION": writer.accessor(_metres(neutral), VERTEX_BUFFER, bounds=True),
@@ -202,9 +201,7 @@ def hole_components(template: FaceTemplate) -> list[np.ndarray]:
   strips = template.hole_triangles
   if not len(strips):
     return []
-  count = template.num_vertices
-  edges = np.concatenate([strips[:, :2], strips[:, 1:]])
-  graph = coo_array((np.ones(len(edges)), edges.T), shape=(count, count))
+  graph = topology.adjacency(strips, template.num_vertices)
   labels = connected_components(graph, directed=False)[1][strips[:, 0]]
   parts = [strips[labels == label] for label in np.unique(labels)]
   return sorted(parts, key=lambda part: template.vertices[part.ravel(), 1].mean())

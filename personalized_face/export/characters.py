@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import logging
-from scipy.spatial.transform import Rotation
 
 from personalized_face.authoring import obj_files
 from personalized_face.core.errors import UserError
 from personalized_face.data.gltf import GltfFile, read_gltf
+from personalized_face.data.gltf_nodes import shown_nodes, world_matrices
 
 GLTF_EXTENSIONS = (".glb", ".gltf", ".vrm")
 _HEAD_METRES = 0.25
@@ -73,10 +73,10 @@ def _stem(path: str) -> str:
 
 def _read_obj(path: str) -> tuple[np.ndarray, np.ndarray]:
   """Vertices in metres and triangles."""
-  mesh = obj_files.read_obj(path)
-  polygons = np.split(mesh.corners, mesh.starts[1:-1])
-  triangles = [(p[0], p[i], p[i + 1]) for p in polygons for i in range(1, len(p) - 1)]
-  return mesh.vertices * _metres_per_unit(mesh.vertices), np.array(triangles)
+  vertices, triangles = obj_files.read_triangles(path)
+  if not len(triangles):
+    raise UserError(f"{path} has no polygons; give an OBJ file with a mesh.")
+  return vertices * _metres_per_unit(vertices), triangles
 
 
 def _metres_per_unit(vertices: np.ndarray) -> float:
@@ -97,8 +97,9 @@ def _read_obj_folder(path: str) -> Character:
       f"{path} has {len(neutrals)} .obj files with `neutral` in their names; name one "
       "neutral.obj, and each other one by its blendshape."
     )
-  neutral = obj_files.read_obj(files.pop(neutrals[0])).vertices
-  vertices, triangles = _read_obj(os.path.join(path, f"{neutrals[0]}.obj"))
+  neutral_path = files.pop(neutrals[0])
+  neutral = obj_files.read_vertices(neutral_path)
+  vertices, triangles = _read_obj(neutral_path)
   scale = _metres_per_unit(neutral)
   names, shapes = [], []
   for name, file in files.items():
@@ -121,9 +122,9 @@ def _read_gltf(path: str) -> Character:
   parts, start = [], 0
   shapes: dict[str, list[tuple[int, np.ndarray]]] = {}
   try:
-    worlds = _world_matrices(file)
+    worlds, shown = world_matrices(file), shown_nodes(file)
     for index, node in enumerate(file.items("nodes")):
-      if "mesh" not in node or index not in worlds:
+      if "mesh" not in node or index not in shown:
         continue
       # A skin places its vertices itself; the node's own transform does not count.
       world = np.eye(4) if "skin" in node else worlds[index]
@@ -173,27 +174,3 @@ def _indices(file: GltfFile, primitive: dict, count: int) -> np.ndarray:
   if "indices" not in primitive:
     return np.arange(count // 3 * 3).reshape(-1, 3)
   return file.array(primitive["indices"]).astype(np.int64).reshape(-1, 3)
-
-
-def _world_matrices(file: GltfFile) -> dict[int, np.ndarray]:
-  """The transforms of the nodes of the scene, [4, 4] on column vectors."""
-  nodes, scenes = file.items("nodes"), file.items("scenes")
-  roots = scenes[file.document.get("scene", 0)].get("nodes", []) if scenes else []
-  worlds, waiting = {}, [(index, np.eye(4)) for index in roots]
-  while waiting:
-    index, above = waiting.pop()
-    if index in worlds:
-      raise ValueError(f"node {index} hangs from two others")
-    worlds[index] = above @ _local_matrix(nodes[index])
-    waiting += [(child, worlds[index]) for child in nodes[index].get("children", [])]
-  return worlds
-
-
-def _local_matrix(node: dict) -> np.ndarray:
-  if "matrix" in node:
-    return np.reshape(node["matrix"], [4, 4]).T.astype(np.float64)
-  matrix = np.eye(4)
-  turn = Rotation.from_quat(node.get("rotation", [0, 0, 0, 1])).as_matrix()
-  matrix[:3, :3] = turn * np.array(node.get("scale", [1, 1, 1]))
-  matrix[:3, 3] = node.get("translation", [0, 0, 0])
-  return matrix

@@ -24,12 +24,8 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
-from personalized_face.export.registration import (
-  align,
-  correspondences,
-  jaw_free,
-  register,
-)
+from personalized_face.export.registration import correspondences, jaw_free, register
+from personalized_face.metrics.alignment import align
 
 _ANCHOR = 1e-4  # e, over the mean vertex area
 _STILL = 1e-2  # e of vertices that correspond to nothing
@@ -66,8 +62,10 @@ def transfer_blendshapes(
     [K, X, 3] displacements, in the foreign mesh's own unit and axes.
   """
   neutral, foreign = np.asarray(neutral, np.float64), np.asarray(foreign, np.float64)
-  into = align(foreign[jaw_free(foreign_landmarks)], neutral[jaw_free(landmarks)])
-  theirs = into.apply(foreign)
+  into = align(
+    foreign[jaw_free(foreign_landmarks)], neutral[jaw_free(landmarks)], with_scale=True
+  )
+  theirs = into(foreign)
   registered = register(
     neutral, triangles, landmarks, theirs, foreign_triangles, foreign_landmarks
   )
@@ -89,7 +87,7 @@ def transfer_blendshapes(
     nearest,
     weights,
   )
-  return into.unapply_vectors(moved)
+  return into.inverse().vectors(moved)
 
 
 def transfer(

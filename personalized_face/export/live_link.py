@@ -21,12 +21,7 @@ import numpy as np
 from absl import logging
 
 from personalized_face.core.errors import UserError
-from personalized_face.export.arkit import (
-  ARKIT_NAMES,
-  from_arkit,
-  spelling_key,
-  to_arkit,
-)
+from personalized_face.data.arkit import ARKIT_NAMES, arkit_map, spelling_key
 from personalized_face.export.files import replacing
 from personalized_face.export.motion import (
   column_of_numbers,
@@ -73,7 +68,8 @@ def write_live_link_csv(path: str, motion: Motion, template: FaceTemplate) -> No
     motion: F frames.
     template: whose coefficients they are.
   """
-  arkit = to_arkit(motion.tracking.expression, template.blendshape_names)
+  mapping = arkit_map(template.blendshape_names)
+  arkit = mapping.to_arkit(motion.tracking.expression)
   columns = dict(zip(ARKIT_NAMES, arkit.T, strict=True))
   pitch, yaw, roll = np.asarray(motion.tracking.rotation).T
   values = [*(columns[name] for name in _IN_FILE), yaw, pitch, roll]
@@ -125,7 +121,7 @@ def read_live_link_csv(
 
   arkit = np.stack([column(name) for name in ARKIT_NAMES], axis=1).astype(np.float32)
   times = _times(path, [row[index["timecode"]] for row in rows], fps)
-  expression = from_arkit(arkit, template.blendshape_names)
+  expression = arkit_map(template.blendshape_names).from_arkit(arkit)
   motion = neutral_motion(times, expression, mean_rate(times, fps or _IPHONE_RATE))
   angles = [column(f"Head{name}") for name in ("Pitch", "Yaw", "Roll")]
   rotation = np.stack(angles, axis=1).astype(np.float32)

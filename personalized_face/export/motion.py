@@ -11,7 +11,7 @@ Pose and light are in the camera space of the frame's *crop*: the box, made squa
 scaled to the crop size, seen by the crop camera (DESIGN section 3).
 
 A reader asks for `time_s` and at least one coefficient, in any spelling of its name
-(export/arkit.py). What else is missing is neutral: coefficients 0, a frontal head at
+(data/arkit.py). What else is missing is neutral: coefficients 0, a frontal head at
 10 dm, white ambient light; and the log names the coefficients.
 """
 
@@ -24,7 +24,7 @@ from absl import logging
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LIGHT_COEFFICIENTS, Tracking
-from personalized_face.export.arkit import spelling_key
+from personalized_face.data.arkit import spelling_key
 from personalized_face.export.files import replacing, write_text
 from personalized_face.face_model.files import Motion
 

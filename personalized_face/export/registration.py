@@ -11,15 +11,12 @@ What lies far from our face (hair, neck, the back of the head) and parts that ha
 together with no landmark (eyeballs, teeth) correspond to nothing and stay.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import sparse
 from scipy.interpolate import RBFInterpolator
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
 from personalized_face.core import topology
 
@@ -30,32 +27,6 @@ _LIKE_NORMAL = 0.3  # least cosine between normals that correspond
 _FAR_SHARE = 0.06  # of the face's height: farther than this corresponds to nothing
 _CANDIDATES = 12  # nearest triangles that are looked at
 _JAW = 17  # the first landmarks; detectors and people place them freely
-
-
-class Similarity(NamedTuple):
-  """x -> scale R x + shift."""
-
-  scale: float
-  rotation: np.ndarray  # [3, 3]
-  shift: np.ndarray  # [3]
-
-  def apply(self, points: np.ndarray) -> np.ndarray:
-    """Points [..., 3] moved."""
-    return self.scale * points @ self.rotation.T + self.shift
-
-  def unapply_vectors(self, vectors: np.ndarray) -> np.ndarray:
-    """Vectors [..., 3] taken back; the shift plays no part."""
-    return vectors @ self.rotation / self.scale
-
-
-def align(points: np.ndarray, target: np.ndarray) -> Similarity:
-  """The similarity that takes points [P, 3] nearest to a target [P, 3] (Umeyama)."""
-  centred, wanted = points - points.mean(0), target - target.mean(0)
-  rotation = Rotation.align_vectors(wanted, centred)[0].as_matrix()
-  scale = (wanted * (centred @ rotation.T)).sum() / (centred**2).sum()
-  return Similarity(
-    float(scale), rotation, target.mean(0) - scale * rotation @ points.mean(0)
-  )
 
 
 def register(
@@ -81,13 +52,14 @@ def register(
   bent = RBFInterpolator(vertices[marks], goals, smoothing=1e-6)(vertices)
   samples, sample_normals = _samples(foreign, foreign_triangles)
   tree = cKDTree(samples)
-  laplacian = _uniform_laplacian(triangles, len(vertices))
+  laplacian = topology.uniform_laplacian(triangles, len(vertices))
   smooth = (laplacian.T @ laplacian).tocsc()
+  normals = topology.VertexNormals(triangles, len(vertices))
   reach = _FAR_SHARE * np.ptp(vertices[:, 1])
   for stiffness in _STIFFNESS:
     distance, nearest = tree.query(bent)
-    normals = topology.vertex_normals(bent.astype(np.float32), triangles).numpy()
-    like = (normals * sample_normals[nearest]).sum(1) > _LIKE_NORMAL
+    facing = normals(bent.astype(np.float32)).numpy()
+    like = (facing * sample_normals[nearest]).sum(1) > _LIKE_NORMAL
     weights = np.where(like & (distance < reach), 1.0, 0.0)
     goal = samples[nearest]
     weights[marks], goal[marks] = _LANDMARK_WEIGHT, goals
@@ -133,8 +105,7 @@ def correspondences(
 
 def _attached(triangles: np.ndarray, count: int, landmarks: np.ndarray) -> np.ndarray:
   """Whether each triangle hangs together with a landmark, [T] bool."""
-  edges = topology.edges(triangles)
-  graph = sparse.coo_array((np.ones(len(edges)), edges.T), shape=(count, count))
+  graph = topology.adjacency(triangles, count)
   labels = connected_components(graph, directed=False)[1]
   return np.isin(labels[triangles[:, 0]], np.unique(labels[landmarks]))
 
@@ -143,10 +114,8 @@ def _centres(
   vertices: np.ndarray, triangles: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """Centroids and unit normals of the triangles, [T, 3] each."""
-  corners = vertices[triangles]
-  areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-  length = np.linalg.norm(areas, axis=1, keepdims=True)
-  return corners.mean(axis=1), areas / np.maximum(length, 1e-12)
+  normals = topology.triangle_normals(vertices, triangles).numpy()
+  return vertices[triangles].mean(axis=1), normals
 
 
 def _samples(
@@ -157,15 +126,6 @@ def _samples(
   points = np.einsum("sk,tkc->tsc", shares, vertices[triangles])
   _, normals = _centres(vertices, triangles)
   return points.reshape(-1, 3), np.repeat(normals, len(shares), axis=0)
-
-
-def _uniform_laplacian(triangles: np.ndarray, count: int) -> sparse.csr_array:
-  """Each vertex less the mean of its neighbours, [V, V]."""
-  edges = topology.edges(triangles)
-  both = np.concatenate([edges, edges[:, ::-1]])
-  near = sparse.csr_array((np.ones(len(both)), both.T), shape=(count, count))
-  degree = np.maximum(np.asarray(near.sum(axis=1)).ravel(), 1)
-  return sparse.eye_array(count) - sparse.diags_array(1 / degree) @ near
 
 
 def jaw_free(landmarks: np.ndarray) -> np.ndarray:

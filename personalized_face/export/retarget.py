@@ -47,7 +47,7 @@ from personalized_face.inference.reconstruct import (
   track_source,
 )
 from personalized_face.inference.render import ClipRenderer
-from personalized_face.inference.track import to_float
+from personalized_face.inference.track import TrackFunction, to_float
 from personalized_face.metrics.landmarks import eye_opening, mouth_opening
 from personalized_face.metrics.motion import correlation
 from personalized_face.systems.personalized_face import PersonalizedFace
@@ -85,14 +85,15 @@ def open_driver(
   check_every: int = 15,
   gains: Mapping[str, float] | None = None,
   neutral_frame: int | None = None,
+  track: TrackFunction | None = None,
 ) -> Driver:
   """Reads a motion file, or tracks a video or images.
 
   Args:
     system: with trained networks.
     sources: one motion file (export/motion_files.py), one video, or images.
-    detector, fps, check_every: see `inference.reconstruct`; of a motion file in Live
-      Link's format, fps is the recording's rate.
+    detector, fps, check_every, track: see `inference.reconstruct`; of a motion file in
+      Live Link's format, fps is the recording's rate.
     gains, neutral_frame: see `shape_mapping.adjust`.
 
   Raises:
@@ -104,7 +105,7 @@ def open_driver(
     names = [f"{time:.2f} s" for time in motion.times]
     driver = Driver(motion, None, names, None, os.path.dirname(sources[0]))
   else:
-    tracked = track_source(system, sources, detector, fps, check_every)
+    tracked = track_source(system, sources, detector, fps, check_every, track)
     driver = Driver(tracked.motion, tracked.crops, tracked.names, tracked.pictures, "")
   motion = adjust(driver.motion, template.blendshape_names, gains, neutral_frame)
   return driver._replace(motion=motion)

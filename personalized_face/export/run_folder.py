@@ -31,7 +31,7 @@ from personalized_face.inference.reconstruct import (
 )
 from personalized_face.inference.render import ClipRenderer
 from personalized_face.inference.sheets import contact_sheet, into_source
-from personalized_face.inference.track import squares_of
+from personalized_face.inference.track import TrackFunction, squares_of
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.face_template import FaceTemplate
 
@@ -46,6 +46,7 @@ def write_reconstruction(
   check_every: int = 15,
   blendshape_objs: bool = False,
   frame_objs: bool = False,
+  track: TrackFunction | None = None,
 ) -> Reconstruction:
   """Reconstructs the person of a video or of photos and writes the folder above.
 
@@ -53,7 +54,7 @@ def write_reconstruction(
     system: with trained networks.
     inputs: one video; or images and folders of images of one person.
     output_dir: made if missing.
-    detector, num_model_images, fps, check_every: see `inference.reconstruct`.
+    detector, num_model_images, fps, check_every, track: see `inference.reconstruct`.
     blendshape_objs: also writes the person's K blendshapes.
     frame_objs: also writes each frame's mesh.
 
@@ -61,7 +62,9 @@ def write_reconstruction(
     UserError: nothing readable there, no face in it, or the folder cannot be written.
   """
   make_folder(output_dir)
-  result = reconstruct(system, inputs, detector, num_model_images, fps, check_every)
+  result = reconstruct(
+    system, inputs, detector, num_model_images, fps, check_every, track
+  )
   write_run_folder(system, result, output_dir, blendshape_objs, frame_objs)
   return result
 

@@ -1,7 +1,7 @@
 """From our blendshape coefficients to another face's, by name.
 
 A character's shape takes the coefficient of ours with the same name in any spelling
-(export/arkit.py); where ours are a left and a right one, their mean; where the
+(data/arkit.py); where ours are a left and a right one, their mean; where the
 character splits one of ours, each half takes it whole. A mapping file says otherwise,
 or adds what names do not tell; YAML, the character's name first:
 
@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from personalized_face.core.errors import UserError
-from personalized_face.export.arkit import spelling_key
+from personalized_face.data.arkit import spelling_key
 from personalized_face.face_model.files import Motion
 
 

@@ -27,6 +27,7 @@ from personalized_face.inference.pictures import spread
 from personalized_face.inference.track import (
   Motion,
   Tracker,
+  TrackFunction,
   find_faces,
   geometry_of,
   to_float,
@@ -60,6 +61,7 @@ def reconstruct(
   num_model_images: int = 8,
   fps: float | None = None,
   check_every: int = 15,
+  track: TrackFunction | None = None,
 ) -> Reconstruction:
   """Models and tracks the person of one video, or of photos.
 
@@ -69,12 +71,12 @@ def reconstruct(
     detector: finds the face in the first frame, in each photo.
     num_model_images: at most so many pictures, spread over the clip, go into ModelNet.
     fps: frames per second to take from a video; None takes every frame.
-    check_every: see `track_video`.
+    check_every, track: see `track_video`.
 
   Raises:
     UserError: nothing readable there, or no face in it.
   """
-  source = track_source(system, inputs, detector, fps, check_every)
+  source = track_source(system, inputs, detector, fps, check_every, track)
   picked = spread(len(source.crops), num_model_images)
   return Reconstruction(model_person(system, source.crops[picked]), source)
 
@@ -85,14 +87,15 @@ def track_source(
   detector: FaceDetector,
   fps: float | None = None,
   check_every: int = 15,
+  track: TrackFunction | None = None,
 ) -> TrackedSource:
   """The tracking half of `reconstruct`."""
   if not inputs:
     raise UserError("No input is given; name a video, or images of one person.")
   photos = _photo_paths(inputs)
   if photos is None:
-    return _track_clip(system, inputs[0], detector, fps, check_every)
-  return _track_photos(system, photos, detector)
+    return _track_clip(system, inputs[0], detector, fps, check_every, track)
+  return _track_photos(system, photos, detector, track)
 
 
 def model_person(system: PersonalizedFace, crops: np.ndarray) -> PersonModel:
@@ -126,11 +129,14 @@ def _track_clip(
   detector: FaceDetector,
   fps: float | None,
   check_every: int,
+  track: TrackFunction | None,
 ) -> TrackedSource:
   frames = tqdm(
     read_frames(path, fps), total=frame_count(path, fps), desc="Tracking", unit="frame"
   )
-  clip = track_video(system, frames, detector, path, check_every=check_every)
+  clip = track_video(
+    system, frames, detector, path, check_every=check_every, track=track
+  )
   first, count = clip.first_frame, len(clip.crops)
 
   def pictures() -> Iterator[np.ndarray]:
@@ -142,10 +148,13 @@ def _track_clip(
 
 
 def _track_photos(
-  system: PersonalizedFace, paths: list[str], detector: FaceDetector
+  system: PersonalizedFace,
+  paths: list[str],
+  detector: FaceDetector,
+  track: TrackFunction | None,
 ) -> TrackedSource:
   found, squares, crops = find_faces(paths, detector, system.camera.height)
-  tracking, _ = Tracker(system)(crops, geometry_of(system, crops))
+  tracking, _ = Tracker(system, track)(crops, geometry_of(system, crops))
   motion = Motion(
     times=np.arange(len(found), dtype=np.float64),
     tracking=tracking,

@@ -8,7 +8,7 @@ follow.py says where the squares come from. Photos that do not follow one anothe
 each detected.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,10 @@ from personalized_face.inference.follow import SquareFollower
 from personalized_face.rendering.camera import project
 from personalized_face.systems.personalized_face import PersonalizedFace
 
+# What TrackNet does, done by something else: crops [I, S, S, 3] uint8 to a Tracking
+# [I, ...] numpy, as TFLiteTrackNet.
+TrackFunction = Callable[[np.ndarray], Tracking]
+
 
 class TrackedClip(NamedTuple):
   """A clip's motion and the pictures it was read from."""
@@ -39,10 +43,13 @@ class TrackedClip(NamedTuple):
 class Tracker:
   """TrackNet and the projection of its landmarks, traced once for any person."""
 
-  def __init__(self, system: PersonalizedFace):
+  def __init__(self, system: PersonalizedFace, track: TrackFunction | None = None):
+    """Traces nothing yet; `track` None takes the system's own TrackNet."""
     self._system = system
+    self._track = track
     self._marked = np.asarray(system.template.landmark_vertices)
     self._step = tf.function(self._track_and_project)
+    self._project_only = tf.function(self._project)
 
   def __call__(
     self, crops: np.ndarray, geometry: PersonGeometry
@@ -59,6 +66,9 @@ class Tracker:
     marked = PersonGeometry(
       *(np.take(np.asarray(part), self._marked, axis=1) for part in geometry)
     )
+    if self._track is not None:
+      tracking = self._track(crops)
+      return tracking, self._project_only(tracking, marked).numpy()
     tracking, landmarks = self._step(to_float(crops), marked)
     return Tracking(*(value.numpy() for value in tracking)), landmarks.numpy()
 
@@ -66,11 +76,14 @@ class Tracker:
     self, images: Tensor, marked: PersonGeometry
   ) -> tuple[Tracking, Tensor]:
     tracking = self._system.track(images)
+    return tracking, self._project(tracking, marked)
+
+  def _project(self, tracking: Tracking, marked: PersonGeometry) -> Tensor:
     grouped = Tracking(*(value[tf.newaxis] for value in tracking))  # B = 1
     # Eq. 1 is a sum per vertex, so the 68 marked vertices suffice.
     vertices = self._system.face_model.shape(marked, grouped.expression)
     vertices = self._system.camera_vertices(vertices, grouped)
-    return tracking, project(vertices, self._system.camera)[0]
+    return project(vertices, self._system.camera)[0]
 
 
 def to_float(crops: np.ndarray) -> np.ndarray:
@@ -91,6 +104,7 @@ def track_video(
   name: str = "the video",
   geometry: PersonGeometry | None = None,
   check_every: int = 15,
+  track: TrackFunction | None = None,
 ) -> TrackedClip:
   """Tracks a video's face frame by frame.
 
@@ -105,11 +119,12 @@ def track_video(
       only where the landmarks are that the next square is drawn round.
     check_every: every so many frames the detector checks that the face is still in the
       square; 0 never, as the paper; 1 lets it lead. See follow.py.
+    track: in place of the system's TrackNet.
 
   Raises:
     UserError: no face in any frame.
   """
-  tracker, crop_size = Tracker(system), system.camera.height
+  tracker, crop_size = Tracker(system, track), system.camera.height
   follower = SquareFollower(detector, check_every)
   boxes, crops, trackings, projected, times = [], [], [], [], []
   count, size = 0, (0, 0)

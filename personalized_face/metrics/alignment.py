@@ -25,6 +25,10 @@ class Similarity(NamedTuple):
     points = np.asarray(points, np.float64)
     return self.scale * points @ self.rotation.T + self.translation
 
+  def vectors(self, vectors: Tensor) -> np.ndarray:
+    """Differences of points [..., 3], which the translation leaves alone."""
+    return self.scale * np.asarray(vectors, np.float64) @ self.rotation.T
+
   def after(self, first: "Similarity") -> "Similarity":
     """p -> self(first(p))."""
     return Similarity(

@@ -4,6 +4,8 @@ The distance to a surface is to the nearest place on any triangle, not to the ne
 vertex: at a vertex spacing of 2 mm the latter is up to 1 mm too large.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -11,7 +13,16 @@ from personalized_face.core import shapes
 from personalized_face.core.types import Tensor
 
 _CANDIDATES = 16  # triangles looked at first, by the distance of their centres
-_CHUNK = 20_000  # points at a time: keeps the candidates' corners below 100 MB
+_PAIRS = 320_000  # of point and triangle at a time: keeps their corners below 100 MB
+_SIZE_CLASSES = 16  # by halves of the largest radius; smaller ones share the last
+
+
+class _SizeClass(NamedTuple):
+  """The triangles of a mesh that are about as large as each other."""
+
+  index: np.ndarray  # [S] int, into the mesh's triangles
+  tree: cKDTree  # of their centres
+  radius: float  # no corner is farther from its triangle's centre
 
 
 def vertex_rmse(
@@ -41,7 +52,10 @@ class MeshDistance:
   """The surface of a mesh, asked for the place nearest to a point."""
 
   def __init__(self, vertices: Tensor, triangles: Tensor):
-    """Builds a tree over the triangles' centres.
+    """Builds trees over the triangles' centres, one a class of size.
+
+    One tree alone would do; but then one large triangle, such as a torn one, lets all
+    the small ones within its radius count as candidates of every point.
 
     Args:
       vertices: [V, 3].
@@ -56,8 +70,14 @@ class MeshDistance:
     self._corners = vertices[self.triangles]  # [T, 3, 3]
     centres = self._corners.mean(axis=1)
     radii = np.linalg.norm(self._corners - centres[:, np.newaxis], axis=-1).max(axis=1)
-    self._largest_radius = radii.max()
-    self._tree = cKDTree(centres)
+    radii = np.maximum(radii, 1e-300)  # a triangle may be a point
+    halvings = np.log2(radii.max() / radii).astype(np.int64)
+    sizes = np.minimum(halvings, _SIZE_CLASSES - 1)
+    groups = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
+    self._classes = [
+      _SizeClass(index, cKDTree(centres[index]), radii[index].max())
+      for index in sorted(groups, key=len, reverse=True)
+    ]
 
   def __call__(self, points: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Distances [P] and the nearest places [P, 3] of points [P, 3]."""
@@ -70,8 +90,8 @@ class MeshDistance:
     """Also says where on the mesh the nearest places are.
 
     Exact: a triangle whose centre is farther than the nearest place found so far plus
-    the largest radius of any triangle cannot hold a nearer one, and all others are
-    looked at.
+    the largest radius of its class cannot hold a nearer one, and all others are looked
+    at.
 
     Args:
       points: [P, 3].
@@ -81,35 +101,70 @@ class MeshDistance:
     """
     points = np.asarray(points, np.float64)
     shapes.check(points, "[P, 3]", "points")
-    parts = [
-      self._locate(points[first : first + _CHUNK])
-      for first in range(0, max(len(points), 1), _CHUNK)
-    ]
-    return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
+    count = len(points)
+    found = _Nearest(
+      np.full(count, np.inf),
+      np.zeros([count, 3]),
+      np.zeros(count, np.int64),
+      np.zeros([count, 3]),
+    )
+    for size in self._classes:
+      first = size.tree.query(points)[0] if count else np.zeros(0)
+      left = np.flatnonzero(first < found.distances + size.radius)
+      candidates = min(_CANDIDATES, len(size.index))
+      while len(left):
+        parts = np.array_split(left, -(-len(left) * candidates // _PAIRS))
+        unsure = [self._look(points, part, size, candidates, found) for part in parts]
+        if candidates == len(size.index):
+          break
+        left = np.concatenate(unsure)
+        candidates = min(4 * candidates, len(size.index))
+    return tuple(found)
 
-  def _locate(self, points: np.ndarray) -> tuple[np.ndarray, ...]:
-    count, total = len(points), len(self.triangles)
-    distances = np.full(count, np.inf)
-    places, found = np.zeros([count, 3]), np.zeros(count, np.int64)
-    barycentrics = np.zeros([count, 3])
-    left, candidates = np.arange(count), min(_CANDIDATES, total)
-    while len(left):
-      reach, index = self._tree.query(points[left], k=candidates)
-      reach, index = reach.reshape(len(left), -1), index.reshape(len(left), -1)
-      weights = closest_barycentrics(
-        points[left][:, np.newaxis], self._corners[index]
-      )  # [P, k, 3]
-      on_mesh = np.einsum("pkc,pkcd->pkd", weights, self._corners[index])
-      away = np.linalg.norm(on_mesh - points[left][:, np.newaxis], axis=-1)
-      best = away.argmin(axis=1)
-      rows = np.arange(len(left))
-      distances[left], found[left] = away[rows, best], index[rows, best]
-      places[left], barycentrics[left] = on_mesh[rows, best], weights[rows, best]
-      if candidates == total:
-        break
-      unsure = reach[:, -1] < distances[left] + self._largest_radius
-      left, candidates = left[unsure], min(4 * candidates, total)
-    return distances, places, found, barycentrics
+  def _look(
+    self,
+    points: np.ndarray,
+    part: np.ndarray,
+    size: _SizeClass,
+    candidates: int,
+    found: "_Nearest",
+  ) -> np.ndarray:
+    """Tries the triangles of a class that are nearest by their centres.
+
+    Args:
+      points: [P, 3].
+      part: [Q] the points to try.
+      size: the class.
+      candidates: how many triangles.
+      found: written to where one is nearer.
+
+    Returns:
+      [R] the points of the part that a triangle not tried could be nearer to.
+    """
+    here = points[part][:, np.newaxis]
+    reach, index = size.tree.query(points[part], k=candidates)
+    reach, index = reach.reshape(len(part), -1), index.reshape(len(part), -1)
+    index = size.index[index]
+    weights = closest_barycentrics(here, self._corners[index])  # [Q, candidates, 3]
+    on_mesh = np.einsum("pkc,pkcd->pkd", weights, self._corners[index])
+    away = np.linalg.norm(on_mesh - here, axis=-1)
+    best = away.argmin(axis=1)
+    rows = np.flatnonzero(away.min(axis=1) < found.distances[part])
+    best, nearer = best[rows], part[rows]
+    found.distances[nearer] = away[rows, best]
+    found.triangles[nearer] = index[rows, best]
+    found.places[nearer] = on_mesh[rows, best]
+    found.barycentrics[nearer] = weights[rows, best]
+    return part[reach[:, -1] < found.distances[part] + size.radius]
+
+
+class _Nearest(NamedTuple):
+  """The nearest places found so far of P points."""
+
+  distances: np.ndarray  # [P]
+  places: np.ndarray  # [P, 3]
+  triangles: np.ndarray  # [P] int
+  barycentrics: np.ndarray  # [P, 3]
 
 
 def closest_barycentrics(points: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -78,8 +78,8 @@ def run_demo(
     What metrics.json holds; DESIGN section 8 defines the figures.
 
   Raises:
-    UserError: the clip cannot be read or shows no face, or the folder is in use for
-      something else.
+    UserError: the clip cannot be read or shows no face, there is no such template, or
+      the folder is in use for something else.
   """
   clock = _Clock()
   config.parse(gin_files, gin_params)
@@ -91,14 +91,14 @@ def run_demo(
       raise UserError(
         f"{video} lies in {output_dir}, which the demo replaces; give another OUTPUT=."
       )
+  template = clock.run(
+    "template", "Loading the template.", lambda: load_template(template_name)
+  )
   _clear(output_dir)
 
   def place(name: str) -> str:
     return os.path.join(output_dir, name)
 
-  template = clock.run(
-    "template", "Loading the template.", lambda: load_template(template_name)
-  )
   if video is None:
     video = place("clip.mp4")
     clock.run(

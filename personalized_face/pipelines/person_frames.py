@@ -18,7 +18,7 @@ from personalized_face.data.clip import Preparation, read_clip
 from personalized_face.data.corpora import ClipSource
 from personalized_face.data.crop import Square
 from personalized_face.data.detector import FaceDetector
-from personalized_face.data.records import ClipFrames, decode_image, decode_labels
+from personalized_face.data.record_format import ClipFrames, decode_image, decode_labels
 from personalized_face.data.video import (
   IMAGE_EXTENSIONS,
   VIDEO_EXTENSIONS,

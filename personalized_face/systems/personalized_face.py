@@ -97,6 +97,11 @@ class PersonalizedFace(keras.Model):
     """Whether this is the bare 3DMM prior, row A of Table 1."""
     return self.shape_corrections == self.albedo_corrections == "none"
 
+  @property
+  def linear_mean_albedo(self) -> Tensor:
+    """[U, U, 3] R_0^t in linear RGB, whatever the unit of its variable."""
+    return self._mean_albedo_scale * self.mean_albedo
+
   def model_face(self, images: Tensor, training: bool = False) -> PersonModel:
     """ModelNet: N pictures of each of B persons to their corrections.
 
@@ -107,8 +112,9 @@ class PersonalizedFace(keras.Model):
     if self.is_prior:
       return self.face_model.template_person(tf.shape(images)[0])
     raw = self.model_net(images, training=training)
-    mean_albedo = self._mean_albedo_scale * self.mean_albedo
-    person = person_from_raw(raw, mean_albedo, albedo_scale=self._albedo_scale)
+    person = person_from_raw(
+      raw, self.linear_mean_albedo, albedo_scale=self._albedo_scale
+    )
     # The switched-off corrections of an ablation are exact zeros.
     return person._replace(
       neutral_correction=_keep(person.neutral_correction, self.shape_corrections, 1),
@@ -153,7 +159,7 @@ class PersonalizedFace(keras.Model):
     frames = tf.shape(tracking.expression)[1]
     count, num = self.template.num_vertices, self.template.num_blendshapes
     albedo = tf.broadcast_to(
-      self.mean_albedo,
+      self.linear_mean_albedo,
       tf.concat([[persons, frames], self.template.mean_albedo.shape], axis=0),
     )
     return self._render(

@@ -91,9 +91,9 @@ def train(
         logging.info("%s is complete in %s (%d steps).", name, run_dir, start)
         continue
       batches = functools.partial(
-        make_dataset,
+        _stage_data,
+        name,
         records_dir,
-        "train",
         groups_per_batch=groups_per_batch,
         frames_per_group=frames_per_group,
         # Each stage walks the data in an order of its own.
@@ -154,3 +154,9 @@ def _settle(
       track_net=stage.train_track_net,
       model_net=stage.train_model_net,
     )
+
+
+def _stage_data(stage: str, records_dir: str, **options) -> tf.data.Dataset:
+  """Training batches, with what gin has for the stage: `refine/Jitter.shift = 0`."""
+  with gin.config_scope(stage):
+    return make_dataset(records_dir, "train", **options)

@@ -4,12 +4,14 @@ batches -> Trainer.train_step -> summaries, checkpoints
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
+from personalized_face import native_logs
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Batch
 from personalized_face.training import disk, distribution, guards
@@ -95,7 +97,9 @@ class StageLoop:
     with bar:
       for step, batch in enumerate(bar, start=first + 1):
         try:
-          terms = self._trainer.train_step(batch, self._stop())
+          # Graph rewrites and XLA report on stderr while the first step is compiled.
+          with native_logs.silenced() if step == first + 1 else nullcontext():
+            terms = self._trainer.train_step(batch, self._stop())
         except tf.errors.InvalidArgumentError as error:
           raise self._stopped(error, batch, step) from error
         # The only places where the host waits for the device.

@@ -52,28 +52,6 @@ def test_a_disturbed_template_is_measured(template):
   assert "cheekPuff_L" in compare.report(found)
 
 
-def test_nearest_points_against_every_triangle():
-  rng = np.random.default_rng(1)
-  grid = np.stack(np.meshgrid(np.arange(4.0), np.arange(3.0)), -1).reshape(-1, 2)
-  vertices = np.concatenate([grid, 0.3 * rng.normal(size=[12, 1])], -1)
-  cells = [(r * 4 + c) for r in range(2) for c in range(3)]
-  triangles = np.array(
-    [t for i in cells for t in ((i, i + 1, i + 5), (i, i + 5, i + 4))]
-  )
-  points = rng.uniform([-1, -1, -1], [4, 3, 1], [40, 3])
-  found = compare.nearest_points(points, vertices, triangles)
-  spots = (found.barycentric[..., None] * vertices[triangles[found.triangle]]).sum(1)
-  distance = np.linalg.norm(points - spots, axis=-1)
-  np.testing.assert_allclose(found.distance, distance, atol=1e-12)
-  # Dense samples of all triangles: never nearer, and close to as near.
-  steps = [(i / 60, j / 60) for i in range(61) for j in range(61 - i)]
-  weights = np.array([(1 - v - w, v, w) for v, w in steps])
-  samples = (weights @ vertices[triangles]).reshape(-1, 3)
-  brute = np.linalg.norm(points[:, None] - samples[None], axis=-1).min(1)
-  assert (found.distance <= brute + 1e-12).all()
-  np.testing.assert_allclose(found.distance, brute, atol=0.02)  # spacing of samples
-
-
 def test_the_default_against_ict_facekit(template, shared_data):
   """Not independent: the landmarks and the sizes of the shapes were set against it."""
   folder = shared_data / "ict_facekit"

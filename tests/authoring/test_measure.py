@@ -15,7 +15,7 @@ def test_similarity_recovers_a_motion():
   rng = np.random.default_rng(0)
   points = rng.normal(size=[30, 3])
   np.testing.assert_allclose(
-    measure.similarity(_moved(points, rng), points),
+    measure.aligned(_moved(points, rng), points),
     points,
     atol=1e-9,  # float64, no noise
   )
@@ -25,7 +25,7 @@ def test_procrustes_mean_of_one_shape_in_many_poses():
   rng = np.random.default_rng(1)
   points = rng.normal(size=[30, 3])
   mean = measure.procrustes_mean(np.array([_moved(points, rng) for _ in range(5)]))
-  np.testing.assert_allclose(measure.similarity(mean, points), points, atol=1e-9)
+  np.testing.assert_allclose(measure.aligned(mean, points), points, atol=1e-9)
 
 
 def test_symmetrised_finds_plane_and_partners():

@@ -224,7 +224,7 @@ def test_without_landmarks_or_face(tmp_path, monkeypatch):
 
 
 def test_glb_equals_the_obj_folder(tmp_path):
-  mesh, deltas = gltf_files.read_gltf(str(write_glb(tmp_path / "anna.glb")))
+  mesh, deltas = gltf_files.read_shapes(str(write_glb(tmp_path / "anna.glb")))
   base = _small_mesh()
   used = np.unique(base.corners)
   assert len(mesh.vertices) == len(used)  # the seam's copies are one again
@@ -265,11 +265,11 @@ def test_glb_becomes_a_template(tmp_path, template):
 )
 def test_a_glb_that_cannot_be_used_is_refused(tmp_path, options, message):
   with pytest.raises(UserError, match=message):
-    gltf_files.read_gltf(str(write_glb(tmp_path / "anna.glb", **options)))
+    gltf_files.read_shapes(str(write_glb(tmp_path / "anna.glb", **options)))
 
 
 def test_a_truncated_glb_is_refused(tmp_path):
   path = write_glb(tmp_path / "anna.glb")
   path.write_bytes(path.read_bytes()[:-5000])
   with pytest.raises(UserError, match="not a readable glTF"):
-    gltf_files.read_gltf(str(path))
+    gltf_files.read_shapes(str(path))

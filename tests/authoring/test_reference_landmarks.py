@@ -6,6 +6,7 @@ import pytest
 from personalized_face.authoring import control_points, reference_landmarks
 from personalized_face.core import mediapipe_regions as regions
 from personalized_face.core.errors import UserError
+from personalized_face.metrics.alignment import align
 
 FLIP = np.array([-1, 1, 1])
 
@@ -27,12 +28,9 @@ def test_mirror_table_is_an_involution(reference):
 
 
 def test_fit_reaches_the_landmarks(measured, reference):
-  from personalized_face.authoring import compare
-
   points, mirror = measured
   fitted = reference_landmarks.fit_to_landmarks(points, reference)
-  scale, rotation, shift = compare.similarity(reference, fitted.landmarks)
-  gap = scale * reference @ rotation + shift - fitted.landmarks
+  gap = align(reference, fitted.landmarks, True)(reference) - fitted.landmarks
   rms = 100 * np.sqrt((gap**2).sum(-1).mean())
   # Millimetres. What is left is the sliding of brows and lip edges along themselves.
   assert rms < 2.5

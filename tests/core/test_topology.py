@@ -54,6 +54,14 @@ def test_edges_of_a_closed_mesh_obey_euler():
   assert len(vertices) - len(topology.edges(triangles)) + len(triangles) == 2
 
 
+def test_uniform_laplacian_preset():
+  # Two triangles 0 1 2 and 1 2 3; 4 has no neighbour.
+  found = topology.uniform_laplacian(np.array([[2, 1, 0], [1, 2, 3]]), 5)
+  values = np.array([6.0, 0, 3, 12, 7])
+  # Vertices 0 and 3 have the neighbours 1 and 2; these each other, 0 and 3.
+  np.testing.assert_allclose(found @ values, [4.5, -7, -3, 10.5, 7])
+
+
 def test_boundary_loops_preset():
   #  0 - 1 - 2 - 3     a ring of four quads around the hole 5 6 10 9
   index = np.arange(16).reshape(4, 4)

@@ -53,6 +53,24 @@ def test_two_of_ours_are_averaged():
   assert "jawOpen" in mapping.absent
 
 
+def test_other_spellings_and_shapes_that_are_not_split():
+  names = ("EyeBlinkRight", "browInnerUp", "tongue_out", "cheekPuff", "cheekPuff_L")
+  mapping = arkit.arkit_map(names)
+  found = {
+    name: [names[k] for k in np.flatnonzero(row)]
+    for name, row in zip(arkit.ARKIT_NAMES, mapping.weights, strict=True)
+    if row.any()
+  }
+  assert found == {
+    "eyeBlinkRight": ["EyeBlinkRight"],
+    "browInnerUp": ["browInnerUp"],
+    "tongueOut": ["tongue_out"],
+    "cheekPuff": ["cheekPuff_L"],  # the spec goes before the name
+  }
+  assert mapping.from_arkit(np.full([1, 52], 1.5, np.float32)).dtype == np.float32
+  assert mapping.from_arkit(np.full([1, 52], 1.5)).max() == 1
+
+
 @pytest.mark.parametrize(
   ("old", "new", "message"),
   [

@@ -7,7 +7,7 @@ from test_prepare import ALL, SMALL, _manifest, _prepare, toy_video
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import PARSING_CLASSES
-from personalized_face.data import corpus_spec, records, specs
+from personalized_face.data import corpus_spec, record_format, records, specs
 from personalized_face.data.corpora import find_clips
 from personalized_face.data.landmark_files import LandmarkReader
 from personalized_face.data.prepare import prepare
@@ -230,7 +230,7 @@ parsing: {files: "../labels/{stem}.png", order: face_parsing_pytorch}
   assert clip.parsing_source.endswith("labels in the order of face_parsing_pytorch")
   assert clip.landmark_source == "files {stem}.pts"
   np.testing.assert_allclose(clip.boxes[0, :2], POINTS.min(axis=0) - 0.5, atol=1e-4)
-  labels = records.decode_labels(clip.parsing[0])
+  labels = record_format.decode_labels(clip.parsing[0])
   nose = PARSING_CLASSES.index("nose")
   edge = (48 - clip.squares[0, 0]) * 32 / clip.squares[0, 2]
   column = round(float(edge))

@@ -11,7 +11,7 @@ import pytest
 from test_detector import BrightBoxDetector
 
 from personalized_face.core.errors import UserError
-from personalized_face.data import records
+from personalized_face.data import record_format, records
 from personalized_face.data.clip import Preparation, label_clip
 from personalized_face.data.corpora import ClipSource, find_clips
 from personalized_face.data.dataset import make_dataset
@@ -91,7 +91,7 @@ def test_the_crop_follows_the_face(tmp_path):
   found = (clip.landmarks.min(axis=1) + clip.landmarks.max(axis=1)) / 2
   np.testing.assert_allclose(found, in_crop, atol=1e-3)  # float32 of tens of pixels
   for data, landmarks in zip(clip.images, clip.landmarks, strict=True):
-    image = records.decode_image(data)[..., 0]
+    image = record_format.decode_image(data)[..., 0]
     column, row = landmarks.mean(axis=0).astype(int)
     assert image.shape == (32, 32) and image[row, column] > 200
     assert image[0, 0] < 60

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from personalized_face.core.errors import UserError
-from personalized_face.data import records
+from personalized_face.data import record_format, records
 
 
 def toy_clip(count: int, clip: str = "clip", person: str = "person", size: int = 16):
@@ -13,7 +13,7 @@ def toy_clip(count: int, clip: str = "clip", person: str = "person", size: int =
   images = [np.full([size, size, 3], i, np.uint8) for i in range(count)]
   labels = [np.full([size, size], i % 8, np.uint8) for i in range(count)]
   number = np.arange(count, dtype=np.float32)
-  return records.ClipFrames(
+  return record_format.ClipFrames(
     person=person,
     clip=clip,
     source=f"videos/{clip}.mp4",
@@ -21,8 +21,8 @@ def toy_clip(count: int, clip: str = "clip", person: str = "person", size: int =
     frame_width=640,
     indices=np.arange(count) * 2,
     times=number / 10,
-    images=[records.encode_image(image) for image in images],
-    parsing=[records.encode_labels(label) for label in labels],
+    images=[record_format.encode_image(image) for image in images],
+    parsing=[record_format.encode_labels(label) for label in labels],
     landmarks=np.zeros([count, 68, 2], np.float32) + number[:, None, None],
     boxes=number[:, None] + np.arange(4, dtype=np.float32),
     squares=number[:, None] + np.arange(3, dtype=np.float32),
@@ -36,7 +36,7 @@ def write_toy_records(folder, clips, size=16, split="train", num_shards=1, **inf
     writer.write(split, clip)
   info = {
     "name": "toy",
-    "format_version": records.FORMAT_VERSION,
+    "format_version": record_format.FORMAT_VERSION,
     "num_shards": num_shards,
     "splits": writer.close(),
     "split_by": "frames",
@@ -48,36 +48,36 @@ def write_toy_records(folder, clips, size=16, split="train", num_shards=1, **inf
 
 
 def _assert_equal(a, b):
-  for field in records.ClipFrames._fields:
+  for field in record_format.ClipFrames._fields:
     np.testing.assert_array_equal(getattr(a, field), getattr(b, field), field)
 
 
 def test_example_round_trip():
   clip = toy_clip(5, clip="föö/bar")
-  data = records.to_example(clip)
-  _assert_equal(records.from_example(data), clip)
-  assert data == records.to_example(toy_clip(5, clip="föö/bar"))
+  data = record_format.to_example(clip)
+  _assert_equal(record_format.from_example(data), clip)
+  assert data == record_format.to_example(toy_clip(5, clip="föö/bar"))
 
 
 def test_pictures_round_trip():
   rng = np.random.default_rng(0)
   smooth = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
-  decoded = records.decode_image(records.encode_image(smooth))
+  decoded = record_format.decode_image(record_format.encode_image(smooth))
   # JPEG at quality 95 keeps flat blocks within a few levels; swapped channels do not.
   assert np.abs(decoded.astype(int) - smooth).max() <= 4
   labels = rng.integers(0, 8, (32, 32), dtype=np.uint8)
   np.testing.assert_array_equal(
-    records.decode_labels(records.encode_labels(labels)), labels
+    record_format.decode_labels(record_format.encode_labels(labels)), labels
   )
 
 
 def test_parts_span_the_clip():
-  parts = records.parts(toy_clip(130), max_frames=64)
+  parts = record_format.parts(toy_clip(130), max_frames=64)
   assert [part.num_frames for part in parts] == [44, 43, 43]
   for i, part in enumerate(parts):
     np.testing.assert_array_equal(part.indices // 2, np.arange(i, 130, 3))
     assert part.times[-1] - part.times[0] > 12.5
-  assert len(records.parts(toy_clip(64), 64)) == 1
+  assert len(record_format.parts(toy_clip(64), 64)) == 1
 
 
 def test_split_of_person_is_stable_and_a_tenth():
@@ -132,8 +132,8 @@ def test_records_do_not_depend_on_the_order_of_clips(tmp_path):
 
 
 def test_features_json_names_every_feature():
-  described = records.features_json(224)["features"]
-  assert set(described) == set(records.feature_specs())
+  described = record_format.features_json(224)["features"]
+  assert set(described) == set(record_format.feature_specs())
 
 
 def test_read_info_exception_raised(tmp_path):

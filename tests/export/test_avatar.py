@@ -8,7 +8,7 @@ from export.test_head_pose import make_motion
 from helpers import toy_template
 from node_tools import browse, served, validate_gltf, workshop
 from PIL import Image
-from toy_clip import toy_system
+from toy_clip import toy_person, toy_system
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.uv import VertexSampler
@@ -36,9 +36,7 @@ def system():
 
 @pytest.fixture(scope="module")
 def person(system):
-  images = np.random.default_rng(0).uniform(0, 1, [1, 2, 64, 64, 3])
-  model = system.model_face(images.astype(np.float32))
-  return type(model)(*(part.numpy()[0] for part in model))
+  return toy_person(system)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from toy_clip import StubDetector, toy_system
 
 from personalized_face.authoring.cache import load_template
 from personalized_face.core.errors import UserError
+from personalized_face.data.arkit import ARKIT_NAMES
 from personalized_face.data.gltf import GltfWriter, read_gltf
 from personalized_face.data.video import read_frames
-from personalized_face.export.arkit import ARKIT_NAMES
 from personalized_face.export.characters import is_character, read_character
 from personalized_face.export.drive_character import character_glb, drive_character
 from personalized_face.export.motion import neutral_motion

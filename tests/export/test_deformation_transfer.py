@@ -9,7 +9,8 @@ from personalized_face.export.deformation_transfer import (
   transfer,
   transfer_blendshapes,
 )
-from personalized_face.export.registration import align, correspondences
+from personalized_face.export.registration import correspondences
+from personalized_face.metrics.alignment import align
 from personalized_face.metrics.landmarks import eye_opening, mouth_opening
 from personalized_face.metrics.motion import correlation
 
@@ -52,9 +53,9 @@ def test_align_recovers_a_similarity():
   points = np.random.default_rng(0).normal(size=[40, 3])
   turn = Rotation.from_euler("xyz", [0.3, -1.0, 2.0]).as_matrix()
   moved = 7.0 * points @ turn.T + [1, 2, 3]
-  found = align(points, moved)
-  np.testing.assert_allclose(found.apply(points), moved, atol=1e-9)
-  back = found.unapply_vectors(moved[1:] - moved[:1])
+  found = align(points, moved, with_scale=True)
+  np.testing.assert_allclose(found(points), moved, atol=1e-9)
+  back = found.inverse().vectors(moved[1:] - moved[:1])
   np.testing.assert_allclose(back, points[1:] - points[:1], atol=1e-9)
 
 

@@ -9,13 +9,7 @@ from helpers import toy_template
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
-from personalized_face.export.arkit import (
-  ARKIT_NAMES,
-  arkit_parts,
-  from_arkit,
-  spelling_key,
-  to_arkit,
-)
+from personalized_face.data.arkit import ARKIT_NAMES, arkit_map, spelling_key
 from personalized_face.export.live_link import VALUE_COLUMNS
 from personalized_face.export.motion_files import read_motion, write_motion
 from personalized_face.face_model.files import Motion
@@ -71,20 +65,21 @@ def test_arkit_names_in_three_spellings():
 
 
 def test_arkit_takes_the_mean_of_a_split_pair_and_gives_both():
-  parts = arkit_parts(NAMES)
-  assert [name for name, own in parts.items() if not own] == ["tongueOut"]
-  assert {n for n, own in parts.items() if len(own) == 2} == set(_SPLIT)
+  mapping = arkit_map(NAMES)
+  assert mapping.absent == ("tongueOut",)
+  parts = dict(zip(ARKIT_NAMES, (mapping.weights > 0).sum(1), strict=True))
+  assert {name for name, own in parts.items() if own == 2} == set(_SPLIT)
   weights = np.random.default_rng(0).uniform(0, 1, [4, len(NAMES)]).astype(np.float32)
-  arkit = to_arkit(weights, NAMES)
+  arkit = mapping.to_arkit(weights)
   left, right = NAMES.index("browInnerUp_L"), NAMES.index("browInnerUp_R")
   column = ARKIT_NAMES.index("browInnerUp")
   np.testing.assert_allclose(arkit[:, column], weights[:, [left, right]].mean(1))
   blink = ARKIT_NAMES.index("eyeBlinkRight")
   np.testing.assert_array_equal(arkit[:, blink], weights[:, NAMES.index("eyeBlink_R")])
-  back = from_arkit(arkit, NAMES)
+  back = mapping.from_arkit(arkit)
   np.testing.assert_array_equal(back[:, left], back[:, right])
   assert (back[:, NAMES.index("noseDilator")] == 0).all()
-  np.testing.assert_array_equal(to_arkit(back, NAMES), arkit)
+  np.testing.assert_array_equal(mapping.to_arkit(back), arkit)
 
 
 @pytest.mark.parametrize("ending", [".npz", ".json", ".csv"])
@@ -112,8 +107,8 @@ def test_live_link_round_trip(template, tmp_path, fps):
   np.testing.assert_array_equal(read.tracking.rotation, motion.tracking.rotation)
   # What ARKit can say is exact.
   np.testing.assert_array_equal(
-    to_arkit(read.tracking.expression, NAMES),
-    to_arkit(motion.tracking.expression, NAMES),
+    arkit_map(NAMES).to_arkit(read.tracking.expression),
+    arkit_map(NAMES).to_arkit(motion.tracking.expression),
   )
   again = str(tmp_path / "again.csv")
   write_motion(again, read, template, live_link=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from node_tools import browse, served, workshop
 from PIL import Image
-from toy_clip import FPS, straight_path, toy_system, write_clip
+from toy_clip import FPS, straight_path, toy_person, toy_system, write_clip
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
@@ -23,9 +23,7 @@ def system():
 
 @pytest.fixture(scope="module")
 def person(system):
-  images = np.random.default_rng(0).uniform(0, 1, [1, 2, 64, 64, 3])
-  model = system.model_face(images.astype(np.float32))
-  return type(model)(*(part.numpy()[0] for part in model))
+  return toy_person(system)
 
 
 @pytest.fixture(scope="module")

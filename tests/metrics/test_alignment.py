@@ -98,6 +98,43 @@ def test_mesh_distance_equals_all_triangles():
   )
 
 
+def test_mesh_distance_beside_a_torn_triangle():
+  # By one bound for all sizes each point would try every small one: 400 million pairs.
+  rng = np.random.default_rng(2)
+  small = rng.normal(size=[20_000, 3, 3]) * 0.01 + rng.normal(size=[20_000, 1, 3])
+  torn = np.array([[[-90, -90, 6.0], [90, -90, 6], [0, 90, 6]]])
+  corners = np.concatenate([small, torn]).reshape(-1, 3)
+  mesh = MeshDistance(corners, np.arange(len(corners)).reshape(-1, 3))
+  distances, _, index, _ = mesh.locate(small[:, 0])
+  np.testing.assert_allclose(distances, 0, atol=1e-12)
+  assert (index < 20_000).all()
+  distances, _, index, _ = mesh.locate(small[:, 0] * [1, 1, 0] + [0, 0, 5.5])
+  np.testing.assert_allclose(distances, 0.5, rtol=1e-12)
+  assert (index == 20_000).all()
+
+
+def test_mesh_distance_against_dense_samples():
+  rng = np.random.default_rng(1)
+  grid = np.stack(np.meshgrid(np.arange(4.0), np.arange(3.0)), -1).reshape(-1, 2)
+  vertices = np.concatenate([grid, 0.3 * rng.normal(size=[12, 1])], -1)
+  cells = [(r * 4 + c) for r in range(2) for c in range(3)]
+  triangles = np.array(
+    [t for i in cells for t in ((i, i + 1, i + 5), (i, i + 5, i + 4))]
+  )
+  points = rng.uniform([-1, -1, -1], [4, 3, 1], [40, 3])
+  found, _, triangle, barycentric = MeshDistance(vertices, triangles).locate(points)
+  spots = (barycentric[..., None] * vertices[triangles[triangle]]).sum(1)
+  distance = np.linalg.norm(points - spots, axis=-1)
+  np.testing.assert_allclose(found, distance, atol=1e-12)
+  # Dense samples of all triangles: never nearer, and close to as near.
+  steps = [(i / 60, j / 60) for i in range(61) for j in range(61 - i)]
+  weights = np.array([(1 - v - w, v, w) for v, w in steps])
+  samples = (weights @ vertices[triangles]).reshape(-1, 3)
+  brute = np.linalg.norm(points[:, None] - samples[None], axis=-1).min(1)
+  assert (found <= brute + 1e-12).all()
+  np.testing.assert_allclose(found, brute, atol=0.02)  # spacing of samples
+
+
 def test_closest_barycentrics_is_a_minimum():
   rng = np.random.default_rng(1)
   points, corners = rng.normal(size=[200, 3]), rng.normal(size=[200, 3, 3])

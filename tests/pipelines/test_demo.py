@@ -1,5 +1,6 @@
 """The whole path at the template's full size, with narrow networks and few steps."""
 
+import dataclasses
 import json
 import os
 
@@ -10,7 +11,9 @@ import pytest
 from personalized_face.authoring.cache import load_template
 from personalized_face.core.errors import UserError
 from personalized_face.data.synthetic import render_clip
+from personalized_face.face_model.files import load_motion
 from personalized_face.pipelines.demo import CONFIGURATION, MARK, run_demo
+from personalized_face.template.face_template import FaceTemplate
 from personalized_face.training.checkpoints import load_system
 
 QUICK = (
@@ -36,10 +39,24 @@ def clean_gin():
   gin.clear_config()
 
 
+def other_template() -> FaceTemplate:
+  """The default without its last blendshape, as imports have other numbers of them."""
+  default = load_template()
+  return dataclasses.replace(
+    default,
+    name="other",
+    blendshape_names=default.blendshape_names[:-1],
+    blendshape_deltas=default.blendshape_deltas[:-1],
+    attention_masks=default.attention_masks[..., :-1],
+  )
+
+
 def test_demo_leaves_everything_it_promises(tmp_path):
   clip, out = str(tmp_path / "clip.mp4"), str(tmp_path / "out")
+  template, path = other_template(), str(tmp_path / "other.npz")
+  template.save(path)
   render_clip(load_template(), clip, seconds=2.4, size=256)
-  figures = run_demo(out, clip, gin_files=(CONFIGURATION,), gin_params=QUICK)
+  figures = run_demo(out, clip, path, gin_files=(CONFIGURATION,), gin_params=QUICK)
   with open(os.path.join(out, "metrics.json")) as file:
     assert json.load(file) == figures
   for key in (
@@ -67,7 +84,20 @@ def test_demo_leaves_everything_it_promises(tmp_path):
     assert os.path.getsize(os.path.join(out, name)) > 0, name
   # What it leaves is what the other commands start from.
   system = load_system(os.path.join(out, "run"))
-  assert system.template.hash == load_template().hash
+  assert system.template.hash == template.hash
+  motion = load_motion(os.path.join(out, "reconstruction/motion.npz"), template)
+  assert motion.tracking.expression.shape[1] == template.num_blendshapes == 55
+
+
+def test_missing_template_is_named_and_an_earlier_demo_stays(tmp_path):
+  out, clip = tmp_path / "out", tmp_path / "clip.mp4"
+  out.mkdir()
+  (out / MARK).write_text("")
+  (out / "metrics.json").write_text("{}")
+  clip.write_bytes(b"")
+  with pytest.raises(UserError, match="nowhere.npz"):
+    run_demo(str(out), str(clip), str(tmp_path / "nowhere.npz"))
+  assert (out / "metrics.json").read_text() == "{}"
 
 
 def test_missing_video_is_named_and_nothing_is_made(tmp_path):

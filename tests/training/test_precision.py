@@ -47,3 +47,13 @@ def test_a_convolution_is_rounded_within_and_exact_afterwards(operands):
   # 8 bits of mantissa: 2^-9 relative at most for each operand and the result.
   assert 1e-4 < error < 2.0**-7
   np.testing.assert_array_equal(_convolution(*operands), exact)
+
+
+def test_a_matrix_product_stays_float32(operands):
+  matrix = operands[0][0, 0]
+  product = tf.function(lambda a: tf.linalg.matmul(a, a) + tf.einsum("ij,jk->ik", a, a))
+  exact = 2 * matrix.numpy() @ matrix.numpy()
+  with precision.bfloat16_convolutions(True):
+    found = product(matrix)
+  # float32 over 32 summands; bfloat16 would err by 1e-2.
+  np.testing.assert_allclose(found, exact, atol=1e-4)

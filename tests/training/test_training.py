@@ -12,9 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from toy_run import SIZE, configure, toy_system, write_toy_records
 
 from personalized_face.core.errors import UserError
+from personalized_face.data.augment import Jitter
 from personalized_face.data.dataset import make_dataset
 from personalized_face.losses.total import FaceLoss, LossWeights
-from personalized_face.training import batch_norm
+from personalized_face.training import batch_norm, loop
 from personalized_face.training.checkpoints import (
   claim_run_dir,
   load_system,
@@ -270,3 +271,35 @@ def test_evaluate_run_at_ground_truth_quality(tmp_path, records_dir):
   assert figures["frames_held_out"] == 2
   assert 0 < figures["nme_percent"] < 30
   assert 50 < figures["coverage_percent"] <= 100
+
+
+def test_gin_moves_the_crops_of_one_stage_alone(records_dir, tmp_path, monkeypatch):
+  short = ("stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
+  configure(tmp_path, "stage1/Jitter.shift = 0.1", *short)
+  shifts = []
+
+  def spy(*args, **options):
+    shifts.append(Jitter().shift)
+    return make_dataset(*args, **options)
+
+  monkeypatch.setattr(loop, "make_dataset", spy)
+  system = toy_system()
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  train(system, records_dir, str(tmp_path / "run"))
+  assert shifts == [0.1, 0.0]
+
+
+def test_compiling_a_step_says_nothing(records_dir, tmp_path, monkeypatch, capfd):
+  configure(tmp_path, "stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
+  step, compiled = Trainer.step_fn, []
+
+  def chattering(self, *batch):
+    compiled.append(os.write(2, b"Compiled cluster"))  # as native code does
+    return step(self, *batch)
+
+  monkeypatch.setattr(Trainer, "step_fn", chattering)
+  system = toy_system()
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  train(system, records_dir, str(tmp_path / "run"))
+  assert len(compiled) == 2
+  assert "Compiled" not in capfd.readouterr().err

@@ -1,0 +1,214 @@
+"""TrackNet and one person's geometry as TFLite files, for phones and small CPUs.
+
+    <output_dir>/track_float16.tflite     pixels -> expression, rotation, translation,
+                 track_int8.tflite                  light
+                 geometry_float16.tflite  expression, rotation, translation
+                 geometry_int8.tflite               -> vertices, landmarks
+                 tflite.json              names, shapes, types, units
+
+Each file has one signature, one picture a call and only TFLite's own operations. The
+pixels are uint8 as a decoder gives them; what scales them is in the file. float16
+halves the file, its arithmetic is float32. int8 quantises the convolutions of TrackNet,
+weights and activations (Jacob et al., CVPR 2018), with ranges calibrated on crops of
+records: inside, the picture is int8 at a scale of 1/255. Pooling, the fully connected
+layers and the parameters stay float32: one scale for all raw outputs rounded a head's
+distance to 4 mm, and cost 0.8 points of NME. geometry_int8 holds its displacements, and
+rounds w, in 8 bits.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from personalized_face.core.errors import UserError
+from personalized_face.core.types import PersonModel, Tensor, Tracking
+from personalized_face.data import records
+from personalized_face.data.dataset import make_eval_dataset
+from personalized_face.export.files import write_bytes, write_json
+from personalized_face.rendering.camera import project
+from personalized_face.systems.personalized_face import PersonalizedFace
+
+KINDS = ("float16", "int8")
+CALIBRATION_FRAMES = 100
+
+_TENSORS = {
+  "pixels": "uint8 RGB, a square crop, row 0 at the top",
+  "expression": "float32 w_1..w_K in [0, 1]",
+  "rotation": "float32 Euler angles pitch, yaw, roll, radians",
+  "translation": "float32 decimetres, camera space: x right, y up, looking down -z",
+  "light": "float32 spherical-harmonics coefficients, camera space",
+  "vertices": "float32 decimetres, camera space",
+  "landmarks": "float32 pixels of the crop, x right, y down",
+}
+
+
+def export_tflite(
+  system: PersonalizedFace,
+  records_dir: str,
+  output_dir: str,
+  person: PersonModel | None = None,
+) -> list[str]:
+  """Writes the files above.
+
+  Args:
+    system: with trained networks.
+    records_dir: of `prepare`; training frames of it calibrate int8.
+    output_dir: made if missing.
+    person: without the leading dimension B; None leaves the geometry files out.
+
+  Returns:
+    The paths written.
+
+  Raises:
+    UserError: no records there, crops of another size, or nothing can be written.
+  """
+  crops = calibration_crops(records_dir, system.camera.height)
+  files = {
+    "track_float16": track_model(system),
+    "track_int8": track_model(system, crops),
+  }
+  if person is not None:
+    for kind in KINDS:
+      files[f"geometry_{kind}"] = geometry_model(system, person, kind)
+  paths = []
+  for name, data in files.items():
+    paths.append(os.path.join(output_dir, f"{name}.tflite"))
+    write_bytes(paths[-1], data)
+  described = {name: _describe(data) for name, data in files.items()}
+  paths.append(os.path.join(output_dir, "tflite.json"))
+  write_json(paths[-1], {"tensors": _TENSORS, "files": described})
+  return paths
+
+
+def calibration_crops(
+  records_dir: str, size: int, count: int = CALIBRATION_FRAMES
+) -> np.ndarray:
+  """Training frames [F, S, S, 3] uint8, spread over the records, at most `count`.
+
+  Raises:
+    UserError: no records there, or crops of another size.
+  """
+  found = records.read_info(records_dir)["preparation"]["size"]
+  if found != size:
+    raise UserError(
+      f"{records_dir} has crops of {found} pixels and the run takes {size}; name "
+      "records that were prepared as the run's own."
+    )
+  frames = make_eval_dataset(records_dir, "train").map(lambda batch, _: batch.images)
+  total = int(frames.reduce(np.int64(0), lambda number, _: number + 1))
+  step = -(-total // count)
+  picked = frames.shard(step, 0).as_numpy_iterator()
+  return np.round(np.concatenate([image[0] for image in picked]) * 255).astype(np.uint8)
+
+
+def track_model(system: PersonalizedFace, crops: np.ndarray | None = None) -> bytes:
+  """TrackNet as a TFLite file.
+
+  Args:
+    system: with trained networks.
+    crops: [F, S, S, 3] uint8 to calibrate int8 with; None makes a float16 file.
+  """
+  side = system.camera.height
+
+  def track(pixels: Tensor) -> dict[str, Tensor]:
+    images = tf.cast(pixels, tf.float32) / 255.0
+    return system.track(images)._asdict()
+
+  pixels = tf.TensorSpec([1, side, side, 3], tf.uint8, "pixels")
+  weights = [weight.value for weight in system.track_net.variables]
+  converter = _converter(track, weights, pixels=pixels)
+  if crops is None:
+    return _halved(converter)
+  # Black and white are seen, whatever the crops show: the scale is then 1/255.
+  ends = np.stack([np.full([side, side, 3], end, np.uint8) for end in (0, 255)])
+
+  def examples() -> Iterator[list[np.ndarray]]:
+    for crop in [*crops, *ends]:
+      yield [crop[np.newaxis]]
+
+  return _quantised(converter, examples, system.track_net.encoder.name)
+
+
+def geometry_model(system: PersonalizedFace, person: PersonModel, kind: str) -> bytes:
+  """Eq. 1 for one person, the head's pose and the camera as a TFLite file.
+
+  Args:
+    system: face model and camera; its networks are not used.
+    person: without the leading dimension B.
+    kind: one of KINDS.
+  """
+  model, count = system.face_model, system.template.num_blendshapes
+  batch = PersonModel(*(np.asarray(part)[np.newaxis] for part in person))
+  geometry = model.geometry(*model.vertex_offsets(batch))
+  neutral = geometry.neutral[0].numpy()  # [V, 3]
+  displacements = geometry.displacements[0].numpy()  # [V, K, 3]
+  # [K, 3V]: the product is a fully connected layer of TFLite's.
+  rows = displacements.transpose(1, 0, 2).reshape(count, -1)
+  marked = np.asarray(system.template.landmark_vertices)
+
+  def decode(expression: Tensor, rotation: Tensor, translation: Tensor) -> dict:
+    changes = tf.reshape(expression @ rows, [1, len(neutral), 3])
+    frame = Tracking(None, rotation, translation, None)
+    vertices = system.camera_vertices(neutral + changes, frame)
+    points = project(tf.gather(vertices, marked, axis=1), system.camera)
+    return {"vertices": vertices, "landmarks": points}
+
+  inputs = {
+    name: tf.TensorSpec([1, size], tf.float32, name)
+    for name, size in (("expression", count), ("rotation", 3), ("translation", 3))
+  }
+  converter = _converter(decode, [], **inputs)
+  return _halved(converter) if kind == "float16" else converter.convert()
+
+
+def _converter(
+  function: Callable, weights: list[tf.Variable], **inputs: tf.TensorSpec
+) -> tf.lite.TFLiteConverter:
+  """A converter of a function that uses variables of Keras.
+
+  The module owns the plain variables: of Keras 3's own the converter would make
+  operations that read what is not there.
+  """
+  module = tf.Module()
+  module.weights = weights
+  traced = tf.function(function).get_concrete_function(**inputs)
+  converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
+  converter.optimizations = [tf.lite.Optimize.DEFAULT]
+  return converter
+
+
+def _halved(converter: tf.lite.TFLiteConverter) -> bytes:
+  converter.target_spec.supported_types = [tf.float16]
+  return converter.convert()
+
+
+def _quantised(
+  converter: tf.lite.TFLiteConverter, examples: Callable, encoder: str
+) -> bytes:
+  """int8 where a tensor's name has the encoder's in it, float32 elsewhere."""
+  converter.representative_dataset = examples
+  debug = tf.lite.experimental
+  # The one public way to leave some layers alone; nothing is debugged.
+  quantiser = debug.QuantizationDebugger(converter=converter, debug_dataset=examples)
+  details = tf.lite.Interpreter(model_content=quantiser.calibrated_model)
+  names = {detail["name"] for detail in details.get_tensor_details()}
+  quantiser.options = debug.QuantizationDebugOptions(
+    denylisted_nodes=[name for name in names if encoder not in name],
+    denylisted_ops=["SPLIT_V"],  # its several outputs have no one name
+  )
+  return quantiser.get_nondebug_quantized_model()
+
+
+def _describe(data: bytes) -> dict:
+  """Size, and name, type and shape of every input and output."""
+  run = tf.lite.Interpreter(model_content=data).get_signature_runner()
+  sides = {"inputs": run.get_input_details(), "outputs": run.get_output_details()}
+  return {"bytes": len(data)} | {
+    side: {
+      name: {"type": np.dtype(found["dtype"]).name, "shape": found["shape"].tolist()}
+      for name, found in sorted(details.items())
+    }
+    for side, details in sides.items()
+  }
