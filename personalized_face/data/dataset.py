@@ -214,7 +214,7 @@ def _groups(
 def _name(number: Tensor, serialized: Tensor) -> Tensor:
   """Which record this is, for people to read."""
   del number
-  record = tf.io.parse_single_example(serialized, records.feature_specs())
+  record = tf.io.parse_single_example(serialized, record_format.feature_specs())
   count = tf.strings.as_string(record["num_parts"])
   part = tf.strings.as_string(record["part"] + 1)
   suffix = tf.strings.join([" (part ", part, " of ", count, ")"])
