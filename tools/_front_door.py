@@ -24,8 +24,14 @@ TASKS = {
     "export",
     "export_tflite",
   ),
-  "Train on a corpus": ("prepare_data", "inspect_data", "synthesize_data", "train"),
-  "Measure": ("evaluate", "register", "benchmark_renderer"),
+  "Train on a corpus": (
+    "prepare_data",
+    "inspect_data",
+    "synthesize_data",
+    "train",
+    "ablations",
+  ),
+  "Measure": ("evaluate", "register", "benchmark_renderer", "benchmark_training"),
   "Templates and renderers": ("build_template", "build_tf_mesh_renderer"),
 }
 
