@@ -36,7 +36,7 @@ def main(name: str, run_dir: str, records_dir: str, *params: str) -> None:
     if distribution.writes():
       claim_run_dir(run_dir, system.template)
     train(system, records_dir, run_dir)
-  print("wrote" if distribution.writes() else "read", strategy, flush=True)
+    print("wrote" if distribution.writes() else "read", strategy, flush=True)
 
 
 if __name__ == "__main__":
