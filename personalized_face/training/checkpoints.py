@@ -138,7 +138,6 @@ class Checkpoints:
     before = _paths(folder)
     with disk.writing("The best checkpoint", folder):
       prefix = checkpoint.write(os.path.join(folder, f"ckpt-{step}"))
-      tf.train.update_checkpoint_state(folder, prefix)
       for old in set(before) - {prefix}:
         for file in glob.glob(f"{glob.escape(old)}.*"):
           os.remove(file)
@@ -252,7 +251,8 @@ def _damage(path: str) -> str | None:
 
 def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
   try:
-    checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
+    # Not `restore`: that asks for a count of the saves, which `best/` does not have.
+    checkpoint.read(path).assert_existing_objects_matched().expect_partial()
   except (tf.errors.OpError, AssertionError, ValueError) as error:
     raise UserError(
       f"The checkpoint {path} does not fit this configuration ({disk.reason(error)}); "
