@@ -19,7 +19,9 @@ MAPPED = {
 }
 
 COMMANDS = (
+  "ablations",
   "benchmark_renderer",
+  "benchmark_training",
   "build_template",
   "build_tf_mesh_renderer",
   "convert_motion",
@@ -115,8 +117,7 @@ setup(
   install_requires=REQUIREMENTS,
   extras_require={"test": TEST_REQUIREMENTS, "beam": BEAM_REQUIREMENTS},
   entry_points={
-    "console_scripts": [
-      f"pface_{name} = personalized_face.tools.{name}:run" for name in COMMANDS
-    ]
+    "console_scripts": ["pface = personalized_face.tools._front_door:run"]
+    + [f"pface_{name} = personalized_face.tools.{name}:run" for name in COMMANDS]
   },
 )

@@ -36,7 +36,7 @@ _MISSING_VALUE = (
   r".*?In call to configurable '(?P<name>.+?)'",
 )
 # In a wheel these are folders of the package too; importing a tool defines its flags.
-_NOT_CONFIGURED = ("tools", "gin_configs", "data_specs")
+_NOT_CONFIGURED = ("__main__", "tools", "gin_configs", "data_specs")
 
 
 def parse(gin_files: Sequence[str], gin_params: Sequence[str] = ()) -> None:

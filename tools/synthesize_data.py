@@ -7,6 +7,14 @@ NAME.mp4 comes with NAME_person.npz (shape, blendshapes, albedo, with wrinkles t
 and go) and NAME_motion.npz (coefficients, pose, light of each frame). The same command
 with more persons adds to those that are there. `pface_evaluate` reads the folder as its
 synthetic benchmark.
+
+People of a template with another topology than the systems' are measured as scans:
+
+  pface_build_template --source=ict_facekit --input_dir=ICT-FaceKit \
+      --identity_weights=1,-1,0.5 --output=ict_1.npz
+  pface_synthesize_data --template=ict_1.npz --output_dir=clips_1 --persons=1 \
+      --scans_dir=scans
+  pface_evaluate --benchmark=scans --data_dir=scans --checkpoint=RUN --output_dir=out
 """
 
 from collections.abc import Sequence
@@ -23,6 +31,12 @@ flags.DEFINE_float("seconds", 7.0, "Length of each clip.", lower_bound=0.1)
 flags.DEFINE_float("fps", 25.0, "Frames per second.", lower_bound=1.0)
 flags.DEFINE_integer("size", 512, "Side of the frames, pixels.", lower_bound=32)
 flags.DEFINE_string("template", "default", "'default' or a template's .npz file.")
+flags.DEFINE_string(
+  "scans_dir", None, "Also gets frames with their faces as scans; made if missing."
+)
+flags.DEFINE_float(
+  "scans_fps", 0.5, "Frames of a second that become scans.", lower_bound=0.01
+)
 flags.mark_flag_as_required("output_dir")
 
 
@@ -42,6 +56,13 @@ def main(argv: Sequence[str]) -> None:
     FLAGS.size,
   )
   print(f"{len(paths)} clips with their ground truth are in {FLAGS.output_dir}.")
+  if FLAGS.scans_dir:
+    from personalized_face.pipelines.synthetic_scans import write_scans
+
+    count = write_scans(
+      FLAGS.output_dir, FLAGS.template, FLAGS.scans_dir, FLAGS.scans_fps
+    )
+    print(f"{count} scans are in {FLAGS.scans_dir}.")
 
 
 def run() -> None:

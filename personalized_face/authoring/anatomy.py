@@ -36,14 +36,9 @@ class Rig:
     self.points, self.mesh, self.vertices = points, mesh, vertices
     self.position = vertices[mesh.control_vertices]  # [C, 3]
     laplacian, mass = cotangent_laplacian(vertices, mesh.triangles)
-    scale = mass.mean()
-    matrix = scipy.sparse.diags(mass) + LENGTH_SCALE**2 * laplacian
-    factor = scipy.sparse.linalg.splu(
-      (matrix / scale).tocsc(),
-      permc_spec="MMD_AT_PLUS_A",
-      diag_pivot_thresh=0.0,
-      options={"SymmetricMode": True},
-    )
+    self._laplacian, self._mass = laplacian / mass.mean(), mass / mass.mean()
+    self._smoothers = {}  # by length
+    factor = self._factor(LENGTH_SCALE)
     # The kernel is as symmetric as the face: one side's columns give the other's.
     own = np.flatnonzero(np.arange(len(points.mirror)) <= points.mirror)
     kernel = np.empty([len(vertices), len(points.mirror)])
@@ -51,7 +46,7 @@ class Rig:
       unit = np.zeros([len(vertices), len(chunk)])
       unit[mesh.control_vertices[chunk], np.arange(len(chunk))] = 1
       once = factor.solve(unit)
-      kernel[:, chunk] = factor.solve(once * (mass / scale)[:, None])
+      kernel[:, chunk] = factor.solve(once * self._mass[:, None])
     kernel[:, points.mirror[own]] = kernel[mesh.mirror][:, own]
     self._kernel = kernel / np.median(np.diag(kernel[mesh.control_vertices]))
     gram = self._kernel[mesh.control_vertices]
@@ -75,6 +70,26 @@ class Rig:
     for control in (*hold, *np.flatnonzero(distance > reach)):
       keys.setdefault(int(control), np.zeros(3))
     return self.interpolate(keys)
+
+  def smoothed(self, field: np.ndarray, length: float) -> np.ndarray:
+    """A field [V, D] without what is finer than a length (dm): ripples between keys.
+
+    (1 - l^2 Laplacian)^-1 field; it does not see across the slits either. Keys lie 4 to
+    5 mm apart.
+    """
+    if length not in self._smoothers:
+      self._smoothers[length] = self._factor(length)
+    return self._smoothers[length].solve(field * self._mass[:, None])
+
+  def _factor(self, length: float) -> scipy.sparse.linalg.SuperLU:
+    """Of 1 - l^2 Laplacian, which is symmetric and positive definite."""
+    matrix = scipy.sparse.diags(self._mass) + length**2 * self._laplacian
+    return scipy.sparse.linalg.splu(
+      matrix.tocsc(),
+      permc_spec="MMD_AT_PLUS_A",
+      diag_pivot_thresh=0.0,
+      options={"SymmetricMode": True},
+    )
 
   def right(self, moves: Mapping[int, tuple[float, float, float]]) -> Keys:
     """Keys of the person's right side: (outward, up, forward) in millimetres."""

@@ -8,8 +8,10 @@ are the pulls of the muscles behind each FACS unit, sizes plausible full excursi
 Provenance: where the moves go, and what follows them, is set by hand. The largest move
 of most shapes (here and in eyes.py, mouth.py, jaw.py) was set with ICT-FaceKit's (MIT
 licence) in view: the one largest displacement of its shape of the same name, and where
-it occurs. Many are close to it; eyeSquint was revised after a comparison. No field was
-copied or resampled, but figures against ICT-FaceKit are no independent check.
+it occurs. Many are close to it; eyeSquint was revised after a comparison, and so were
+the two rolls of the lips, with the moves of its lips and of the skin beside them on the
+midline in view. No field was copied or resampled, but figures against ICT-FaceKit are
+no independent check.
 """
 
 # One of each left-right pair; the left one is its mirror image.

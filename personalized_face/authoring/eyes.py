@@ -11,6 +11,8 @@ CONTOURS = (*regions.RIGHT_EYE, *regions.LEFT_EYE)
 # Where the lids meet, from the lower lid's edge (0) to the upper's (1).
 CLOSURE_LINE = 0.14
 EDGE_REACH = 0.03  # of corrections at the lids' edges, plane units of layout.py
+# dm: finer things are ribs between keys; more would fold the lids at their edges.
+_FINEST = 0.012
 # Of the lid's own movement, what the skin above and below follows (person's right).
 _ABOVE = {247: 0.5, 30: 0.55, 29: 0.6, 27: 0.6, 28: 0.6, 56: 0.5, 190: 0.4}
 _ABOVE_FAR = {225: 0.1, 224: 0.12, 223: 0.14, 222: 0.14, 221: 0.06, 113: 0.12}
@@ -30,8 +32,8 @@ def lid_shapes(rig: Rig) -> dict[str, np.ndarray]:
     "eyeLookUp": _lids(rig, -0.38, 0.5),
     "eyeWide": _lids(rig, -0.38, -0.35),
     "eyeSquint": _lids(rig, 0.2, 0.7, below=(-2.6, 2.6, 0.3)),
-    "eyeLookIn": _lids(rig, 0, 0, sideways=-2.4),
-    "eyeLookOut": _lids(rig, 0, 0, sideways=2.4),
+    "eyeLookIn": _lids(rig, 0, 0, sideways=-2.7),
+    "eyeLookOut": _lids(rig, 0, 0, sideways=2.7),
   }
   return {name: _clear_of_eyeball(rig, field) for name, field in shapes.items()}
 
@@ -77,7 +79,7 @@ def _lids(rig: Rig, upper, lower, below=(0, 0, 0), sideways=0.0) -> np.ndarray:
   for control, share in _FOLD.items():
     keys[control] = keys.get(control, 0) + added * share
   hold = [*regions.RIGHT_BROW, 117, 143, 168, 6, 122]
-  field = rig.displace(keys, hold=hold, reach=0.22)
+  field = rig.smoothed(rig.displace(keys, hold=hold, reach=0.22), _FINEST)
   return _edges_exact(rig, field, upper, lower) if not sideways else field
 
 

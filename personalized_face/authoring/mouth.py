@@ -9,6 +9,8 @@ import numpy as np
 from personalized_face.authoring import expression_keys, eyes
 from personalized_face.authoring.anatomy import MM, Keys, Rig, bump
 
+_FINEST = 0.025  # dm: what is finer in the rolls is ripples between keys
+
 
 def _corner(t: float, power: float) -> float:
   """1 at the person's right corner, 0 from the middle on."""
@@ -59,21 +61,8 @@ def mouth_shapes(rig: Rig) -> dict[str, np.ndarray]:
   shapes = {}
   shapes["mouthPucker"] = _pucker(rig)
   shapes["mouthFunnel"] = _funnel(rig)
-  shapes["mouthRollLower"] = rig.displace(
-    {
-      **rig.lips(lambda t, i: (0, 2.2 - 1.6 * i, -2.5 - 9.5 * i), "lower", taper=True),
-      **rig.both({18: (0, 2.0, -1.5), 83: (0, 2.0, -1.5), 182: (0, 1.6, -1.2)}),
-      **rig.both({200: (0, 0.8, 0), 201: (0, 0.8, 0), 106: (0, 0.8, -0.8)}),
-    },
-    hold=[*upper, 152],
-  )
-  shapes["mouthRollUpper"] = rig.displace(
-    {
-      **rig.lips(lambda t, i: (0, -2.6 + 2.0 * i, -3.0 - 8.0 * i), "upper", taper=True),
-      **rig.both({164: (0, -1.4, -1.6), 167: (0, -1.4, -1.6), 165: (0, -1.2, -1.2)}),
-    },
-    hold=[*lower, 2, 97, 98, 4],
-  )
+  shapes["mouthRollLower"] = _roll_lower(rig)
+  shapes["mouthRollUpper"] = _roll_upper(rig)
   shapes["mouthShrugLower"] = rig.displace(
     {
       **rig.lips(lambda t, i: (0, 6.0, 3.4 - 0.8 * i), "lower", taper=True),
@@ -98,6 +87,38 @@ def mouth_shapes(rig: Rig) -> dict[str, np.ndarray]:
     hold=[*lower, 4, 1],
   )
   return shapes
+
+
+def _roll_lower(rig: Rig) -> np.ndarray:
+  """AU28: the red of the lip turns in over the teeth; the skin below comes after it."""
+  upper, _ = rig.lip_controls()
+
+  def profile(t, inner):
+    return 0, 7.0 - 6.4 * inner, -3.6 - 9.6 * inner
+
+  around = {
+    **{18: (0, 6.7, -0.4), 83: (0, 6.5, -0.4), 182: (0, 5.6, -0.2)},
+    **{200: (0, 5.6, 3.5), 201: (0, 5.6, 3.5), 194: (0, 4.3, 3.2)},
+    **{106: (0, 3.9, 0.4), 204: (0, 2.8, 1.8), 208: (0, 2.8, 2.1)},
+    **{199: (0, 2.8, 2.1), 175: (0, 0.7, 0.7)},
+  }
+  keys = {**rig.lips(profile, "lower", taper=True), **rig.both(around)}
+  return rig.smoothed(rig.displace(keys, hold=[*upper, 152]), _FINEST)
+
+
+def _roll_upper(rig: Rig) -> np.ndarray:
+  """AU28 of the upper lip."""
+  _, lower = rig.lip_controls()
+
+  def profile(t, inner):
+    return 0, -5.0 + 4.4 * inner, -5.0 - 6.6 * inner
+
+  around = {
+    **{164: (0, -3.5, -2.4), 167: (0, -3.4, -2.4), 165: (0, -2.5, -1.6)},
+    **{92: (0, -1.0, -0.5)},
+  }
+  keys = {**rig.lips(profile, "upper", taper=True), **rig.both(around)}
+  return rig.smoothed(rig.displace(keys, hold=[*lower, 2, 97, 98, 4]), _FINEST)
 
 
 def _pucker(rig: Rig) -> np.ndarray:

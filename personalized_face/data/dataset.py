@@ -38,6 +38,7 @@ def make_dataset(
   records_per_person: int | None = None,
   skip_batches: int = 0,
   names: bool = False,
+  shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
   """Batches of B groups of N frames for training.
 
@@ -62,6 +63,7 @@ def make_dataset(
       gets what an uninterrupted one would have got.
     names: True gives, in place of each batch, which records it is made of: [B] strings
       "person/clip", with the part where a clip has several.
+    shard: (i, W) gives the i-th of W equal parts of every batch, and decodes no other.
 
   Returns:
     Batch of images [B, N, size, size, 3] float32 in [0, 1], landmarks [B, N, 68, 2]
@@ -69,7 +71,12 @@ def make_dataset(
 
   Raises:
     UserError: no records there, an empty split, or clips of fewer than N frames.
+    ValueError: batches that do not divide into the parts.
   """
+  index, count = shard
+  if groups_per_batch % count:
+    raise ValueError(f"batches of {groups_per_batch} do not divide into {count} parts")
+  part = groups_per_batch // count
   counts = records.read_info(records_dir)["splits"][split]
   groups = _groups(
     records_dir, split, frames_per_group, seed, shuffle, cache, records_per_person
@@ -79,14 +86,15 @@ def make_dataset(
     groups = groups._replace(
       serialized=groups.serialized.take(batches * groups_per_batch)
     )
-  return (
-    groups.serialized.skip(skip_batches * groups_per_batch)
-    .map(
-      _name if names else groups.decode,
-      num_parallel_calls=tf.data.AUTOTUNE,
-      deterministic=True,
+  serialized = groups.serialized.skip(skip_batches * groups_per_batch)
+  if count > 1:
+    serialized = serialized.filter(
+      lambda number, _: number % groups_per_batch // part == index
     )
-    .batch(groups_per_batch, drop_remainder=True)
+  decode = _name if names else groups.decode
+  return (
+    serialized.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    .batch(part, drop_remainder=True)
     .prefetch(2)
   )
 
@@ -206,7 +214,7 @@ def _groups(
 def _name(number: Tensor, serialized: Tensor) -> Tensor:
   """Which record this is, for people to read."""
   del number
-  record = tf.io.parse_single_example(serialized, records.feature_specs())
+  record = tf.io.parse_single_example(serialized, record_format.feature_specs())
   count = tf.strings.as_string(record["num_parts"])
   part = tf.strings.as_string(record["part"] + 1)
   suffix = tf.strings.join([" (part ", part, " of ", count, ")"])

@@ -37,6 +37,7 @@ class AFLW2000:
   title = "AFLW2000-3D"
   needs = ("landmarks",)
   higher_is_better = ()
+  annotated_points = True
   columns = {
     "0-30": "NME % 0-30",
     "30-60": "NME % 30-60",

@@ -44,6 +44,9 @@ class Row(NamedTuple):
   group: str
   status: str  # OK, NO_FACE, MISSING or UNUSABLE
   figures: dict[str, float]  # empty unless OK
+  # Of several pictures of the sample: those in which no face was found, though it was
+  # in another.
+  lost_pictures: int = 0
 
 
 class Benchmark(Protocol):
@@ -57,6 +60,9 @@ class Benchmark(Protocol):
     needs: fields of Prediction without which nothing can be scored.
     columns: of the table, in order, {key: heading with the unit}.
     higher_is_better: the keys of the columns for which it is.
+    annotated_points: whether its 68 points were placed by people, on photos or scans; a
+      template's `anatomical_landmarks` mean the same ones, and its `landmark_vertices`
+      those of our detector, up to 12 px away.
   """
 
   name: str
@@ -65,6 +71,7 @@ class Benchmark(Protocol):
   needs: tuple[str, ...]
   columns: Mapping[str, str]
   higher_is_better: tuple[str, ...]
+  annotated_points: bool
 
   def samples(self) -> Iterator[Sample]:
     """In order; the frames of a clip one after another."""
@@ -146,7 +153,8 @@ def run_benchmark(
     pictures = sample.pictures()
     for predictor in predictors:
       prediction = predictor.predict(sample, pictures)
-      rows.append(score_row(benchmark, sample, predictor.name, prediction))
+      row = score_row(benchmark, sample, predictor.name, prediction)
+      rows.append(row._replace(lost_pictures=_lost(prediction, len(pictures))))
       if on_prediction and prediction is not None:
         on_prediction(predictor.name, sample, pictures[0], prediction)
   return Result(benchmark, rows, {p.name: p.seconds for p in predictors}, names)
@@ -171,6 +179,12 @@ def score_row(
       status = UNUSABLE
       logging.warning("%s cannot be scored on %s: %s", system, sample.name, error)
   return Row(system, sample.name, sample.group, status, figures)
+
+
+def _lost(prediction: Prediction | None, pictures: int) -> int:
+  if prediction is None or not prediction.found or prediction.pictures_used is None:
+    return 0
+  return pictures - prediction.pictures_used
 
 
 def _turned(prediction: Prediction) -> dict[str, float]:

@@ -32,6 +32,7 @@ class CelebA:
   needs = ("rendering", "mask", "box")
   columns = {"photometric": "photometric error 0-255", "mask": "mask, % of the crop"}
   higher_is_better = ()
+  annotated_points = False
 
   def __init__(self, data_dir: str, names_file: str | None = None, count: int = 1000):
     """Lists the pictures.
@@ -59,7 +60,8 @@ class CelebA:
     self.protocol = (
       f"{len(names)} pictures; per picture the mean over the system's own mask of the "
       "l2 norm of the RGB difference, 0-255 (up to 442), at the size of the rendering. "
-      "A smaller mask is an easier one: its share stands beside."
+      "A smaller mask is an easier one: its share stands beside. A picture without a "
+      "face is in no mean."
     )
 
   def samples(self) -> Iterator[Sample]:

@@ -42,6 +42,7 @@ class _Correspondences:
   needs = ("vertices",)
   columns = {"mean": "RMSE mm mean", "sd": "SD"}
   higher_is_better = ()
+  annotated_points = False
 
   def __init__(self, folder: str, with_scale: bool, millimetres_per_unit: float):
     if not os.path.isdir(folder):
@@ -54,7 +55,8 @@ class _Correspondences:
     fit = "similarity (scale too)" if with_scale else "rigid fit"
     self.protocol = (
       f"RMSE over the vertices that have a correspondence, after a {fit} over the same "
-      f"vertices; 1 unit of the files = {millimetres_per_unit:g} mm."
+      f"vertices; 1 unit of the files = {millimetres_per_unit:g} mm; a sample "
+      "without a face is in no mean."
     )
 
   def score(self, sample: Sample, prediction: Prediction) -> dict[str, float]:

@@ -49,10 +49,11 @@ class Expression:
   needs = ("coefficients", "coefficient_names")
   columns = {**HEADINGS, "average": "Avg"}
   higher_is_better = ()
+  annotated_points = False
   protocol = (
     "Mean absolute error of the coefficients of each group's blendshapes, over the "
     "pictures labelled with that group (over all, if none is); the average is over the "
-    "groups."
+    "groups; a picture without a face is in no mean."
   )
 
   def __init__(self, data_dir: str):

@@ -37,6 +37,7 @@ class NoW:
   needs = ("neutral", "triangles", "mesh_landmarks")
   columns = {"median": "median mm", "mean": "mean mm", "sd": "SD"}
   higher_is_better = ()
+  annotated_points = True
   protocol = (
     "Measured by the challenge's own script on the files written here (neutral mesh "
     "and seven landmarks); a picture without a face has none."

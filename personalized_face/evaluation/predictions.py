@@ -24,6 +24,7 @@ is scored by the same code as ours:
   rendering        [S, S, 3] the rendered face, RGB in [0, 1], not clamped
   mask             [S, S]   bool, the pixels it covers
   box              [4]      x0, y0, x1, y1 of that rendering in the picture, pixels
+  pictures_used    int      of a sample of several pictures, those with a face in them
 
 All but the first two may be absent; a benchmark says which it needs. A missing file is
 reported as a missing prediction, apart from "no face found".
@@ -61,6 +62,7 @@ class Prediction(NamedTuple):
   rendering: np.ndarray | None = None
   mask: np.ndarray | None = None
   box: np.ndarray | None = None
+  pictures_used: int | None = None
 
 
 NOT_FOUND = Prediction(found=False)
@@ -173,6 +175,8 @@ def read_prediction(path: str) -> Prediction:
   if "found" not in data:
     raise UserError(f"{path} does not say whether a face was `found`; {remedy}.")
   data["found"] = bool(data["found"])
+  if "pictures_used" in data:
+    data["pictures_used"] = int(data["pictures_used"])
   if "coefficient_names" in data:
     data["coefficient_names"] = tuple(str(n) for n in data["coefficient_names"])
   prediction = Prediction(**data)

@@ -4,14 +4,15 @@
             --Eq. 1, 2, pose, camera--> landmarks, mesh --renderer--> Prediction
 
 A Solver is the part that differs between ways of using the model: networks, the prior,
-a direct fit. ModelPredictor does the rest, and takes the time of each stage.
+a fit to the pictures themselves (fit_solver.py). ModelPredictor does the rest, and
+takes the time of each stage.
 """
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -55,18 +56,29 @@ class Stopwatch:
     self.seconds.setdefault(stage, []).append(time.perf_counter() - start)
 
 
-class Solver(Protocol):
-  """Crops of one person to who it is and what each crop shows."""
+class View(NamedTuple):
+  """One picture in which the face was found."""
 
-  def solve(self, crops: np.ndarray, watch: Stopwatch) -> tuple[PersonModel, Tracking]:
+  picture: np.ndarray  # [H, W, 3] uint8 RGB
+  square: Square  # of the face in it
+  crop: np.ndarray  # [S, S, 3] uint8, what the square shows; S the system's crop size
+
+
+class Solver(Protocol):
+  """Views of one person to who it is and what each view shows."""
+
+  def solve(
+    self, views: Sequence[View], watch: Stopwatch
+  ) -> tuple[PersonModel, Tracking] | None:
     """Solves.
 
     Args:
-      crops: [N, S, S, 3] uint8 RGB of one person, S the system's crop size.
+      views: N of one person.
       watch: takes the time of the stages "track" and "model".
 
     Returns:
-      Numpy: the person without B, the tracking [N, ...].
+      Numpy: the person without B, the tracking [N, ...]; None where there is no face
+      to be seen after all.
     """
     ...
 
@@ -78,9 +90,11 @@ class NetworkSolver:
     self._track = tf.function(system.track)
     self._model = tf.function(system.model_face)
 
-  def solve(self, crops: np.ndarray, watch: Stopwatch) -> tuple[PersonModel, Tracking]:
+  def solve(
+    self, views: Sequence[View], watch: Stopwatch
+  ) -> tuple[PersonModel, Tracking]:
     """See Solver."""
-    images = to_float(crops)
+    images = to_float(_crops(views))
     with watch("track"):
       tracking = Tracking(*(value.numpy() for value in self._track(images)))
     with watch("model"):
@@ -95,16 +109,23 @@ class PriorSolver:
   def __init__(self, system: PersonalizedFace):
     self._track = tf.function(system.track)
     person = system.face_model.template_person()
-    albedo = np.asarray(system.mean_albedo)[np.newaxis]
+    albedo = np.asarray(system.linear_mean_albedo)[np.newaxis]
     person = person._replace(static_albedo=albedo)
     self._person = PersonModel(*(np.asarray(value)[0] for value in person))
 
-  def solve(self, crops: np.ndarray, watch: Stopwatch) -> tuple[PersonModel, Tracking]:
+  def solve(
+    self, views: Sequence[View], watch: Stopwatch
+  ) -> tuple[PersonModel, Tracking]:
     """See Solver."""
     with watch("track"):
-      tracking = self._track(to_float(crops))
+      tracking = self._track(to_float(_crops(views)))
       tracking = Tracking(*(value.numpy() for value in tracking))
     return self._person, tracking
+
+
+def _crops(views: Sequence[View]) -> np.ndarray:
+  """[N, S, S, 3] uint8."""
+  return np.stack([view.crop for view in views])
 
 
 class ModelPredictor:
@@ -113,6 +134,7 @@ class ModelPredictor:
   Attributes:
     name: heads the table row.
     seconds: see Predictor. The first call of each stage holds TensorFlow's tracing.
+    landmark_vertices: [68] the vertices that are scored.
   """
 
   def __init__(
@@ -142,7 +164,7 @@ class ModelPredictor:
     self._check_every = check_every
     if landmark_vertices is None:
       landmark_vertices = system.template.landmark_vertices
-    self._marked = np.asarray(landmark_vertices)
+    self.landmark_vertices = np.asarray(landmark_vertices)
     self._decode, self._render = tf.function(self._decoded), tf.function(self._rendered)
     self._clip: str | None = None
     self._follower: SquareFollower | None = None
@@ -158,8 +180,8 @@ class ModelPredictor:
   def predict(self, sample: Sample, pictures: list[np.ndarray]) -> Prediction:
     """The mesh of the sample; landmarks, pose and rendering of its first picture.
 
-    Of several pictures of one person (N > 1) those without a face are left out, and
-    the expression is the mean of the others'.
+    Of several pictures of one person (N > 1) those without a face are left out, which
+    `pictures_used` says, and the expression is the mean of the others'.
     """
     if not sample.clip or sample.clip != self._clip or self._follower is None:
       self._follower = SquareFollower(self._detector, self._check_every)
@@ -169,31 +191,35 @@ class ModelPredictor:
       for picture in pictures[1:]:
         squares.append(SquareFollower(self._detector, 0).look(picture))
     size = self._system.camera.height
-    seen = [(p, s) for p, s in zip(pictures, squares, strict=True) if s is not None]
-    if not seen:
+    views = [
+      View(picture, square, crop_image(picture, square, size))
+      for picture, square in zip(pictures, squares, strict=True)
+      if square is not None
+    ]
+    solved = self._solver.solve(views, self._watch) if views else None
+    if solved is None:
       return NOT_FOUND
-    crops = np.stack([crop_image(picture, square, size) for picture, square in seen])
-    person, tracking = self._solver.solve(crops, self._watch)
+    person, tracking = solved
     expression = np.broadcast_to(
       tracking.expression.mean(axis=0), tracking.expression.shape
     )
     first = Tracking(*(v[:1] for v in tracking._replace(expression=expression)))
-    self.solved = person, first, crops[0]
-    prediction, landmarks_crop = self._predict(person, first, seen[0][1])
+    self.solved = person, first, views[0].crop
+    prediction, followed = self._predict(person, first, views[0].square)
     if squares[0] is not None:
-      self._follower.predict(landmarks_crop, size)
-    return prediction
+      self._follower.predict(followed, size)
+    return prediction._replace(pictures_used=len(views))
 
   def _predict(
     self, person: PersonModel, tracking: Tracking, square: Square
   ) -> tuple[Prediction, np.ndarray]:
-    """One frame, and its landmarks in the crop."""
+    """One frame, and the points in its crop that the next square is set by."""
     batch = PersonModel(*(value[np.newaxis] for value in person))
     grouped = Tracking(*(value[np.newaxis] for value in tracking))
     with self._watch("decode"):
       decoded = self._decode(batch, grouped)
-      neutral, vertices, template, in_camera, points, albedo = decoded
-      points = points.numpy()[0, 0]
+      neutral, vertices, template, in_camera, points, followed, albedo = decoded
+      points, followed = points.numpy()[0, 0], followed.numpy()[0, 0]
     with self._watch("render"):
       rendering = self._render(in_camera, albedo, grouped.light)
       image = rendering.image.numpy()[0, 0]
@@ -204,7 +230,7 @@ class ModelPredictor:
       landmarks=to_source(points, square, camera.height),
       vertices=mesh,
       triangles=self._system.template.triangles,
-      mesh_landmarks=mesh[self._marked],
+      mesh_landmarks=mesh[self.landmark_vertices],
       neutral=MM_PER_DM * neutral.numpy()[0],
       template_vertices=MM_PER_DM * template.numpy()[0, 0],
       coefficients=tracking.expression[0],
@@ -217,19 +243,23 @@ class ModelPredictor:
       mask=rendering.mask.numpy()[0, 0] > 0.5,
       box=np.array(square.box, np.float32),
     )
-    return prediction, points
+    return prediction, followed
 
   def _decoded(self, person: PersonModel, tracking: Tracking) -> tuple:
     model, system = self._system.face_model, self._system
     geometry = model.geometry(*model.vertex_offsets(person))
     vertices = model.shape(geometry, tracking.expression)
     in_camera = system.camera_vertices(vertices, tracking)
-    marked = tf.gather(in_camera, self._marked, axis=-2)
-    points = project(marked, system.camera)
+    # Squares are set by the detector's points, on all crops that were ever trained on;
+    # what is scored are the points that the benchmark means.
+    points, followed = (
+      project(tf.gather(in_camera, marks, axis=-2), system.camera)
+      for marks in (self.landmark_vertices, system.template.landmark_vertices)
+    )
     albedo = model.albedo(person, tracking.expression)
     blank = tf.zeros_like(geometry.neutral), tf.zeros_like(geometry.displacements)
     template = model.shape(model.geometry(*blank), tracking.expression)
-    return geometry.neutral, vertices, template, in_camera, points, albedo
+    return geometry.neutral, vertices, template, in_camera, points, followed, albedo
 
   def _rendered(self, vertices: tf.Tensor, albedo: tf.Tensor, light: tf.Tensor):
     return self._system.renderer(vertices, albedo, light)

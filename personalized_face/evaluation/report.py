@@ -54,7 +54,7 @@ def report_html(
       f'<img alt="{_text(name)}" src="data:image/png;base64,{data}"></figure>'
     )
   lines = tables.without_figures(result)
-  parts.append(f"<h2>Without a figure: {len(lines)}</h2>")
+  parts.append(f"<h2>Without a face or a figure: {len(lines)}</h2>")
   if lines:
     parts.append(f"<pre>{_text(chr(10).join(lines))}</pre>")
   return "\n".join([*parts, "</body></html>"]) + "\n"

@@ -47,6 +47,7 @@ class Scans:
     "scale": "scale",
   }
   higher_is_better = ()
+  annotated_points = True
 
   def __init__(
     self,
@@ -101,7 +102,8 @@ class Scans:
     self.protocol = (
       f"Distance from the scan's points within {radius_mm:g} mm of the nose tip to the "
       f"{'neutral ' if use_neutral else ''}mesh, after a {fit} to the landmarks and "
-      f"ICP of the nearer {100 * keep:g} % of them."
+      f"ICP of the nearer {100 * keep:g} % of them; a picture without a face is in no "
+      "mean."
     )
 
   def samples(self) -> Iterator[Sample]:

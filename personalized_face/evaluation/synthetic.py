@@ -71,10 +71,12 @@ class Synthetic:
     "albedo_255": "albedo 0-255",
   }
   higher_is_better = ()
+  annotated_points = False
   protocol = (
     "NME as on AFLW2000-3D; shape and neutral: RMSE over the vertices after a rigid "
     "fit; rotation: the angle of the turn between the poses; light and albedo after "
-    "the best factor per channel, since a picture fixes only their product."
+    "the best factor per channel, since a picture fixes only their product; a frame "
+    "without a face is in no mean."
   )
 
   def __init__(self, data_dir: str, template: str = DEFAULT, fps: float | None = 5.0):

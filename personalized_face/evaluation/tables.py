@@ -78,9 +78,16 @@ def make_table(result: Result, with_published: bool = True) -> Table:
     rows.append(TableRow(system, "this run", figures, counts(own)))
   if any(not math.isnan(row.values[TURNED]) for row in rows):
     columns[TURNED] = _TURNED_HEADING
+  lost = sum(row.lost_pictures for row in result.rows)
+  note = (
+    f"No face was found in {lost} of the pictures, though in another of the same "
+    "sample, which went on without them."
+    if lost
+    else ""
+  )
   if with_published:
     rows += published_rows(benchmark.name, benchmark.columns)
-  return Table(benchmark.title, benchmark.protocol, columns, rows)
+  return Table(benchmark.title, benchmark.protocol, columns, rows, note)
 
 
 def make_common_table(result: Result) -> Table | None:
@@ -92,6 +99,7 @@ def make_common_table(result: Result) -> Table | None:
   samples = len({row.sample for row in common.rows})
   total = len({row.sample for row in result.rows})
   note = f"Only the {samples} of {total} samples that every system has a figure for."
+  note = " ".join(filter(None, (note, table.note)))
   return table._replace(title=f"{table.title}, common samples", note=note)
 
 
@@ -155,21 +163,30 @@ def per_sample_csv(result: Result) -> str:
   keys = sorted({key for row in result.rows for key in row.figures})
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
-  writer.writerow(["sample", "group", "system", "status", *keys])
+  head = ["sample", "group", "system", "status", "lost pictures"]
+  writer.writerow([*head, *keys])
   for row in result.rows:
     cells = [_plain(row.figures.get(key, math.nan)) for key in keys]
     cells = ["" if cell is None else cell for cell in cells]
-    writer.writerow([row.sample, row.group, row.system, row.status, *cells])
+    head = [row.sample, row.group, row.system, row.status, row.lost_pictures]
+    writer.writerow([*head, *cells])
   return text.getvalue()
 
 
 def without_figures(result: Result) -> list[str]:
-  """A sentence for each sample that a system has no figures for."""
-  return [
-    f"{row.system}: {row.sample}: {row.status}"
-    for row in result.rows
-    if row.status != OK
-  ]
+  """A line for each sample that a system saw no face in, or in not all its pictures.
+
+  Those whose prediction is missing or of no use are among them.
+  """
+  lines = []
+  for row in result.rows:
+    if row.status != OK:
+      lines.append(f"{row.system}: {row.sample}: {row.status}")
+    elif row.lost_pictures:
+      lines.append(
+        f"{row.system}: {row.sample}: no face in {row.lost_pictures} picture"
+      )
+  return lines
 
 
 def _line(cells: Sequence[str]) -> str:

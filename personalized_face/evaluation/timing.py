@@ -26,8 +26,13 @@ def stage_milliseconds(seconds: Mapping[str, Sequence[float]]) -> dict[str, floa
   }
 
 
-def network_megabytes(system: PersonalizedFace) -> float:
-  """What the weights of both networks take on disk, uncompressed, in 10^6 bytes."""
+def network_megabytes(system: PersonalizedFace | None) -> float | None:
+  """What the weights of both networks take on disk, uncompressed, in 10^6 bytes.
+
+  None of no system, and of one that has no networks.
+  """
+  if system is None or system.model_net is None or system.track_net is None:
+    return None
   weights = [*system.model_net.weights, *system.track_net.weights]
   return sum(np.asarray(weight).nbytes for weight in weights) / 1e6
 

@@ -60,6 +60,7 @@ class Videos300VW:
     "failure": "failure % all",
   }
   higher_is_better = tuple(key for key in columns if key.endswith("auc"))
+  annotated_points = True
 
   def __init__(
     self,

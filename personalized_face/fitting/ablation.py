@@ -15,6 +15,24 @@ from personalized_face.losses.total import LossWeights
 ABLATIONS = ("a", "b", "c", "d", "final")
 
 
+# From fewer pictures, the corrections of blendshapes would only carry the identity.
+FRAMES_FOR_EXPRESSIONS = 8
+
+
+def identity_only(
+  phases: list[tuple[Phase, LossWeights]],
+) -> list[tuple[Phase, LossWeights]]:
+  """The phases without what depends on the expression, for a few pictures.
+
+  Args:
+    phases: of the whole method.
+  """
+  return [
+    (dataclasses.replace(phase, blendshapes=0.0, dynamic_albedo=0.0), weights)
+    for phase, weights in phases
+  ]
+
+
 def ablated(
   phases: list[tuple[Phase, LossWeights]], ablation: str
 ) -> list[tuple[Phase, LossWeights]]:

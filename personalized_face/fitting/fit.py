@@ -112,6 +112,22 @@ class PersonFit:
     self._corrected = False  # whether blendshape corrections have begun
     self._steps = {}
 
+  def restart(self, frames: Frames) -> None:
+    """Forgets what was found and takes another person's frames; traces serve again.
+
+    Args:
+      frames: as many, of the same scenes.
+
+    Raises:
+      ValueError: of other scenes.
+    """
+    if not np.array_equal(frames.scenes, self._frames.scenes):
+      raise ValueError(f"frames of the scenes {frames.scenes}, not as before")
+    self._frames, self._corrected = frames, False
+    self.parameters.reset()
+    self.tracking.reset()
+    self._optimizers.reset()
+
   def person(self) -> PersonModel:
     """The person found so far; numpy, without B."""
     person = self.parameters.person(self._corrected)
@@ -277,6 +293,12 @@ class _Optimizers:
     for name in self._names(corrections):
       for i, optimizer in enumerate(self._levels[name]):
         optimizer.step(next(to_levels), sizes[name][i])
+
+  def reset(self) -> None:
+    """Forgets all moments."""
+    levels = [optimizer for group in self._levels.values() for optimizer in group]
+    for optimizer in (self._rows, self._scene_light, *levels):
+      optimizer.reset()
 
   def _names(self, corrections: bool) -> list[str]:
     moved = ("shape_neutral", "albedo_neutral")

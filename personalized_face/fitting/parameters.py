@@ -73,6 +73,13 @@ class PersonParameters:
     )
     self.colour = tf.Variable(tf.ones([3]))
 
+  def reset(self) -> None:
+    """No corrections, the template's colour."""
+    for pyramid in self.maps:
+      for level in pyramid.levels:
+        level.assign(tf.zeros_like(level))
+    self.colour.assign(tf.ones_like(self.colour))
+
   def person(self, blendshapes: bool = True) -> PersonModel:
     """The person, B = 1.
 
@@ -109,6 +116,11 @@ class TrackingParameters:
     width = num_blendshapes + POSE + _LIGHT
     self.rows = tf.Variable(tf.zeros([len(scenes), width]))
     self.scene_light = tf.Variable(tf.zeros([int(np.max(scenes)) + 1, _LIGHT]))
+
+  def reset(self) -> None:
+    """Neutral and frontal under white ambient light."""
+    self.rows.assign(tf.zeros_like(self.rows))
+    self.scene_light.assign(tf.zeros_like(self.scene_light))
 
   def tracking(self, rows: Tensor, scene_light: Tensor, chosen: Tensor) -> Tracking:
     """The Tracking [n, ...] of some frames.

@@ -52,14 +52,16 @@ def contact_sheet(
 
 
 def _turned(tracking: Tracking, vertices: np.ndarray, yaw: float) -> Tracking:
-  """The same faces upright, turned by yaw (radians) about the middle of the mesh."""
+  """The same faces upright in the middle of the picture, turned by yaw (radians)."""
+
+  def place(rotation):  # of the middle of each mesh
+    return np.einsum("fij,fj->fi", rotation_matrix(rotation), vertices.mean(axis=1))
+
+  depth = (place(tracking.rotation) + tracking.translation)[:, 2]
   rotation = np.zeros_like(tracking.rotation)
   rotation[:, 1] = yaw
-  middle = vertices.mean(axis=1)  # [F, 3]
-  turned = np.einsum("fij,fj->fi", rotation_matrix(rotation), middle)
-  return tracking._replace(
-    rotation=rotation, translation=tracking.translation + middle - turned
-  )
+  on_axis = np.stack([np.zeros_like(depth), np.zeros_like(depth), depth], axis=-1)
+  return tracking._replace(rotation=rotation, translation=on_axis - place(rotation))
 
 
 def into_source(

@@ -96,6 +96,7 @@ class ModelNet(keras.Model):
     height, width = sizes["H"], sizes["W"]
     flat = tf.reshape(images, [-1, height, width, 3])  # [B * N, H, W, 3]
     features = self.encoder(flat - 0.5, training=training)  # centred, in [-.5, .5]
+    features = tf.cast(features, tf.float32)  # under mixed precision
     grid = list(features.shape[1:])  # [7, 7, 512]
     batch, count = (
       size if size is not None else tf.shape(images)[axis]
@@ -159,6 +160,7 @@ def _head(inputs: int, channels: int, name: str) -> keras.layers.Conv2D:
     1,
     kernel_initializer="zeros",
     bias_initializer="zeros",
+    dtype="float32",  # also under mixed precision
     name=name,
   )
   head.build((None, None, None, inputs))

@@ -57,6 +57,7 @@ class TrackNet(keras.Model):
           kernel_initializer=keras.initializers.RandomNormal(
             stddev=_LAST_KERNEL_STDDEV
           ),
+          dtype="float32",  # also under mixed precision
           name="raw",
         ),
       ],
@@ -77,4 +78,5 @@ class TrackNet(keras.Model):
     """
     shapes.check(images, "[I, H, W, 3]", "images")
     features = self.encoder(images - 0.5, training=training)  # centred, in [-.5, .5]
+    features = tf.cast(features, tf.float32)  # under mixed precision
     return self.head(tf.reduce_mean(features, axis=(1, 2)))

@@ -11,13 +11,16 @@
 import os
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
 from personalized_face import config
+from personalized_face.authoring.cache import DEFAULT, load_template
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS
+from personalized_face.data.crop import CROP_SIZE
 from personalized_face.data.detector import FaceDetector
 from personalized_face.evaluation import tables, timing
 from personalized_face.evaluation.aflw2000 import AFLW2000
@@ -31,6 +34,7 @@ from personalized_face.evaluation.benchmark import (
 from personalized_face.evaluation.celeba import CelebA
 from personalized_face.evaluation.correspondences import BU3DFE, FaceWarehouse
 from personalized_face.evaluation.expression import Expression
+from personalized_face.evaluation.fit_solver import FitSolver, PriorFitSolver
 from personalized_face.evaluation.now import NoW, write_now
 from personalized_face.evaluation.predictions import (
   Prediction,
@@ -43,6 +47,7 @@ from personalized_face.evaluation.predictors import (
   ModelPredictor,
   NetworkSolver,
   PriorSolver,
+  Solver,
 )
 from personalized_face.evaluation.report import report_html
 from personalized_face.evaluation.scans import Scans
@@ -50,6 +55,7 @@ from personalized_face.evaluation.synthetic import Synthetic
 from personalized_face.evaluation.synthetic_expression import SyntheticExpression
 from personalized_face.evaluation.videos_300vw import Videos300VW
 from personalized_face.export.files import write_json, write_text
+from personalized_face.fitting.system import build_fitting_system
 from personalized_face.pipelines.evaluation_figures import FigureCollector
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training.checkpoints import load_system
@@ -61,6 +67,17 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     *(Synthetic, SyntheticExpression),
   )
 }
+
+
+FIT_CONFIGURATION = "fitting/personalize.gin"
+
+
+class FitSettings(NamedTuple):
+  """Of the predictor that fits each sample's pictures."""
+
+  template: str = DEFAULT  # or a path
+  image_size: int = CROP_SIZE  # side of the crops, pixels
+  gin_params: Sequence[str] = ()  # after FIT_CONFIGURATION, such as steps
 
 
 def make_benchmark(
@@ -96,6 +113,8 @@ def make_predictors(
   with_prior: bool = True,
   with_detector: bool = True,
   landmark_vertices: np.ndarray | None = None,
+  annotated_points: bool = False,
+  fit: FitSettings | None = None,
 ) -> tuple[list[Predictor], PersonalizedFace | None]:
   """The systems to compare, in the order of the table.
 
@@ -103,12 +122,17 @@ def make_predictors(
     detector: finds the faces; its own points are a baseline.
     checkpoints: "RUN_DIR" or "NAME=RUN_DIR" each.
     predictions: "DIR" or "NAME=DIR" each, files of another system.
-    with_prior: adds the first run's tracker on the bare template.
+    with_prior: adds the first run's tracker on the bare template, and the bare template
+      beside a fit.
     with_detector: adds the detector's own points.
-    landmark_vertices: see ModelPredictor.
+    landmark_vertices: see ModelPredictor; None: each template's own.
+    annotated_points: which of its own, see Benchmark: those that people annotate, or
+      those that our detector finds.
+    fit: adds the face model fitted to each sample, without a run. Its configuration is
+      in force from here on, so it is made after the runs were loaded.
 
   Returns:
-    The predictors, and the system of the first run.
+    The predictors, and the system of the first run; without one, of the fit.
 
   Raises:
     UserError: no such run or folder, or nothing to compare.
@@ -118,24 +142,25 @@ def make_predictors(
     name, folder = _named(text, "run")
     systems[name] = load_system(folder)
   made: list[Predictor] = []
+
+  def add(name: str, system: PersonalizedFace, solver: Solver) -> None:
+    marks = landmark_vertices
+    if marks is None and annotated_points:
+      marks = system.template.anatomical_landmarks
+    made.append(ModelPredictor(name, system, solver, detector, landmark_vertices=marks))
+
   for name, system in systems.items():
-    solver = PriorSolver(system) if system.is_prior else NetworkSolver(system)
-    made.append(
-      ModelPredictor(
-        name, system, solver, detector, landmark_vertices=landmark_vertices
-      )
-    )
+    add(name, system, (PriorSolver if system.is_prior else NetworkSolver)(system))
   first = next(iter(systems.values()), None)
   if with_prior and first is not None and not first.is_prior:
-    made.append(
-      ModelPredictor(
-        "its tracker, bare template",
-        first,
-        PriorSolver(first),
-        detector,
-        landmark_vertices=landmark_vertices,
-      )
-    )
+    add("its tracker, bare template", first, PriorSolver(first))
+  if fit is not None:
+    config.parse([FIT_CONFIGURATION], fit.gin_params)
+    system = build_fitting_system(load_template(fit.template), fit.image_size)
+    add("ours, fitted to each sample", system, FitSolver(system, detector))
+    if with_prior:
+      add("bare template, fitted", system, PriorFitSolver(system, detector))
+    first = first or system
   if with_detector:
     made.append(DetectorPredictor(detector))
   for text in predictions:
@@ -144,8 +169,8 @@ def make_predictors(
   names = [predictor.name for predictor in made]
   if not made or len(set(names)) != len(names):
     raise UserError(
-      "Give at least one of --checkpoint, --predictions and --detector, and different "
-      f"names (NAME=DIR); got {names}."
+      "Give at least one of --checkpoint, --predictions, --fit and --detector, and "
+      f"different names (NAME=DIR); got {names}."
     )
   return made, first
 
@@ -168,7 +193,8 @@ def evaluate(
     output_dir: made if missing.
     per_sample: also writes samples.csv.
     keep_predictions: also writes predictions/.
-    system: of the first run, for its size and the paper's figures.
+    system: of the first predictor with a mesh, for its networks' size and the paper's
+      figures.
     num_shown: pictures in each figure; 0 draws none.
     command: for the report.
   """
@@ -188,7 +214,7 @@ def evaluate(
   # The figures come last: an interruption while they are drawn loses no number.
   write_tables(result, output_dir, system, per_sample)
   drawn = collect.write(result, output_dir, system) if num_shown else []
-  megabytes = None if system is None else timing.network_megabytes(system)
+  megabytes = timing.network_megabytes(system)
   times = timing.timing_markdown(result.seconds, megabytes)
   report = report_html(result, times, drawn, command)
   write_text(os.path.join(output_dir, "report.html"), report)
@@ -203,7 +229,7 @@ def write_tables(
 ) -> str:
   """Writes table.md, .csv and .json; returns the Markdown."""
   table, common = tables.make_table(result), tables.make_common_table(result)
-  megabytes = None if system is None else timing.network_megabytes(system)
+  megabytes = timing.network_megabytes(system)
   parts = [tables.markdown(table)]
   if common:
     parts.append(tables.markdown(common))

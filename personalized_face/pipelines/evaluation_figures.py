@@ -126,7 +126,7 @@ class FigureCollector:
     bare = system.face_model.template_person()
     bare = PersonModel(*(np.asarray(value)[0] for value in bare))
     drawn = paper_figures.personalization_figure(
-      renderer, bare, np.asarray(system.mean_albedo), self._solved
+      renderer, bare, np.asarray(system.linear_mean_albedo), self._solved
     )
     keep("personalization", "Personalization (as Fig. 3)", drawn)
     names = [n for n in _FIG4 if n in system.template.blendshape_names]

@@ -3,7 +3,6 @@
 videos, photos -> Frames -> PersonFit -> TrackingSolver for the rest -> run folder
 """
 
-import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -23,8 +22,13 @@ from personalized_face.export.avatar_folder import write_avatar_folder
 from personalized_face.export.files import write_json
 from personalized_face.export.run_folder import make_folder, write_run_folder
 from personalized_face.face_model.files import save_person
-from personalized_face.fitting.ablation import ABLATIONS, ablated
-from personalized_face.fitting.fit import PersonFit, Phase, Schedule
+from personalized_face.fitting.ablation import (
+  ABLATIONS,
+  FRAMES_FOR_EXPRESSIONS,
+  ablated,
+  identity_only,
+)
+from personalized_face.fitting.fit import PersonFit, Schedule
 from personalized_face.fitting.frames import Frames, spread_in_pose_and_expression
 from personalized_face.fitting.solve_tracking import TrackingSolver, between
 from personalized_face.fitting.system import build_fitting_system
@@ -41,8 +45,6 @@ from personalized_face.systems.personalized_face import PersonalizedFace
 
 CONFIGURATION = "fitting/personalize.gin"
 HOLDOUTS = ("odd", "last_third")
-# From fewer pictures, the corrections of blendshapes would only carry the identity.
-_FRAMES_FOR_EXPRESSIONS = 8
 
 
 @gin.configurable(module="pipelines")
@@ -161,13 +163,13 @@ def _fit(
   fit = PersonFit(system, frames.take(chosen), skin_colour=has_albedo)
   schedule = Schedule()
   phases = ablated(schedule.configured(), ablation)
-  if len(chosen) < _FRAMES_FOR_EXPRESSIONS:
+  if len(chosen) < FRAMES_FOR_EXPRESSIONS:
     logging.info(
       "From %d picture(s) no expression can be told from the face itself: all "
       "blendshapes keep the template's shape and colour.",
       len(chosen),
     )
-    phases = [(_without_corrections(phase), weights) for phase, weights in phases]
+    phases = identity_only(phases)
   with tqdm(
     total=sum(phase.steps for phase, _ in phases), desc="fitting", unit="step"
   ) as bar:
@@ -188,10 +190,6 @@ def _fit(
     solver = TrackingSolver(system, person)
     _put(tracking, rest, _solve(solver, frames.take(rest), "tracking", scenes, rows))
   return person, tracking
-
-
-def _without_corrections(phase: Phase) -> Phase:
-  return dataclasses.replace(phase, blendshapes=0.0, dynamic_albedo=0.0)
 
 
 def _solve(

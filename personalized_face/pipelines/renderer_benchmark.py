@@ -76,7 +76,8 @@ def flat_figures(results: list[dict]) -> dict[str, float | int | None]:
 
   Returns:
     `NAME_forward_ms`, `NAME_forward_backward_ms` on two threads, the same with
-    `_1_thread`, `NAME_id_agreement` (a share), ratios, and what was measured.
+    `_1_thread`, `NAME_id_agreement` (a share), ratios, what was measured; and for `cpu`
+    and `xla` the whole render, `NAME_render_KIND_ms`, and with `_antialias`.
   """
   two, one = _find(results, BASE, 2), _find(results, BASE, 1)
   figures = {
@@ -99,6 +100,10 @@ def flat_figures(results: list[dict]) -> dict[str, float | int | None]:
       ours, theirs = figures.get(f"cpu_{kind}_ms"), figures.get(f"{rival}_{kind}_ms")
       ratio = theirs / ours if ours and theirs else None
       figures[f"cpu_{kind}_times_faster_than_{rival}"] = ratio
+  for name, switches in two.get("antialias_ms", {}).items():
+    for switch, suffix in (("off", ""), ("on", "_antialias")):
+      for kind in KINDS:
+        figures[f"{name}_render_{kind}{suffix}_ms"] = switches[switch][kind]
   slow, fast = figures.get("cpu_forward_ms_1_thread"), figures.get("cpu_forward_ms")
   figures["cpu_forward_speedup_2_threads"] = slow / fast if slow and fast else None
   return figures
@@ -107,7 +112,9 @@ def flat_figures(results: list[dict]) -> dict[str, float | int | None]:
 def _plan(library: str | None, quick: bool) -> list[Work]:
   """One Work per process; the base case comes first."""
   if quick:
-    return [Work(2, (BASE,), (2, 4), library, agreement=True, plain=False)]
+    return [
+      Work(2, (BASE,), (2, 4), library, agreement=True, plain=False, antialias=False)
+    ]
   cases = [BASE]
   cases += [dataclasses.replace(BASE, size=n) for n in SIZES]
   cases += [dataclasses.replace(BASE, images=n) for n in IMAGES]
@@ -115,8 +122,8 @@ def _plan(library: str | None, quick: bool) -> list[Work]:
   cases = tuple(dict.fromkeys(cases))
   few = (BASE, dataclasses.replace(BASE, images=1))
   return [
-    Work(2, cases, (3, 15), library, agreement=True, plain=True),
-    Work(1, few, (3, 15), library, agreement=False, plain=True),
+    Work(2, cases, (3, 15), library, agreement=True, plain=True, antialias=True),
+    Work(1, few, (3, 15), library, agreement=False, plain=True, antialias=False),
   ]
 
 
@@ -180,7 +187,17 @@ def _tables(results: list[dict]) -> list[str]:
     if len(found) > 1:
       tables += [f"Growth with {what} (forward / forward and backward):"]
       tables += [_growth_table(what, found)]
+  if two.get("antialias_ms"):
+    tables += ["The whole render, without and with `antialias`:", _antialias_table(two)]
   return tables
+
+
+def _antialias_table(result: dict) -> str:
+  rows = [["", "forward", "forward and backward"]]
+  for name, switches in result["antialias_ms"].items():
+    for switch, title in (("off", TITLES[name]), ("on", f"{TITLES[name]}, antialias")):
+      rows.append([title, *(f"{switches[switch][kind]:.3g}" for kind in KINDS)])
+  return _markdown(rows)
 
 
 def _base_table(two: dict, one: dict | None) -> str:

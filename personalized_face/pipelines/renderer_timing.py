@@ -6,9 +6,11 @@ writes a line of JSON for each case.
 
 Contenders take turns, round after round, in one process: whatever else the machine does
 meets all of them. What is reported is the median, and beside it the fastest round.
+Results stay where they are: copying them out would add the same to every contender.
 """
 
 import dataclasses
+import functools
 import json
 import statistics
 import sys
@@ -52,6 +54,7 @@ class Work:
   rounds: tuple[int, int]  # at least, at most
   tfg_library: str | None
   agreement: bool  # compare the first case's ids with the reference
+  antialias: bool  # time the whole render with and without, on the first case
   plain: bool  # time PLAIN as well
 
 
@@ -98,18 +101,19 @@ def make_scene(case: Case) -> _Scene:
   )
 
 
-def measure(case: Case, work: Work, agreement: bool = False) -> dict:
+def measure(case: Case, work: Work, first: bool = False) -> dict:
   """Times every contender on one case.
 
   Args:
     case: what is drawn.
     work: how.
-    agreement: also compare the ids of the first image with `reference_ids`.
+    first: also do what the work asks of its first case alone: compare the ids of the
+      first image with `reference_ids`, and time `antialias`.
 
   Returns:
     `forward_ms` and `forward_backward_ms` per image by contender, the same of the
-    fastest rounds (`_fastest_ms`), `missing` reasons, `triangles`, and `id_agreement`
-    shares.
+    fastest rounds (`_fastest_ms`), `missing` reasons, `triangles`, `id_agreement`
+    shares, and `antialias_ms`, see `_time_antialias`.
   """
   scene = make_scene(case)
   missing, forward, whole = {}, {}, {}
@@ -135,7 +139,9 @@ def measure(case: Case, work: Work, agreement: bool = False) -> dict:
       result[f"{kind}_{suffix}"] = {
         name: 1e3 * choose(seconds) / case.images for name, seconds in times.items()
       }
-  if agreement:
+  if first and work.antialias:
+    result["antialias_ms"] = _time_antialias(scene, work, forward)
+  if first and work.agreement:
     reference = reference_ids(scene.vertices[0].numpy(), scene.triangles, scene.camera)
     result["id_agreement"] = {
       name: float((draw()[0].numpy() == reference).mean())
@@ -205,6 +211,11 @@ def _contender(
       vertices, scene.triangles, scene.camera, backend, jit_compile=name != PLAIN
     )
 
+  return draw, _gradients(_renderer(scene, backend))
+
+
+def _renderer(scene: _Scene, backend: str, antialias: bool = False) -> Callable:
+  """A function from vertices and maps to the picture of our renderer."""
   layer = RendererLayer(
     scene.triangles,
     scene.triangles[:0],
@@ -213,10 +224,40 @@ def _contender(
     scene.camera,
     backend=backend,
     jit_compile=True,
+    antialias=antialias,
   )
-  return draw, _gradients(
-    lambda vertices, maps: layer(vertices[None], maps[None], scene.light[None]).image
+  return lambda vertices, maps: (
+    layer(vertices[None], maps[None], scene.light[None]).image
   )
+
+
+def _time_antialias(scene: _Scene, work: Work, available: dict) -> dict:
+  """Milliseconds per image of the whole render, by backend.
+
+  Args:
+    scene: what is drawn.
+    work: how.
+    available: the contenders there are.
+
+  Returns:
+    {backend: {"off" or "on": {"forward" or "forward_backward": ms}}}; `cpu`, `xla`.
+  """
+  contenders = {}
+  for backend in ("cpu", "xla"):
+    for switch in ("off", "on") if backend in available else ():
+      render = _renderer(scene, backend, antialias=switch == "on")
+      for kind, run in (
+        ("forward", tf.function(render)),
+        ("forward_backward", _gradients(render)),
+      ):
+        contenders[backend, switch, kind] = functools.partial(
+          run, scene.vertices, scene.maps
+        )
+  found = {}
+  for (backend, switch, kind), seconds in _take_turns(contenders, work.rounds).items():
+    ms = 1e3 * statistics.median(seconds) / len(scene.vertices)
+    found.setdefault(backend, {}).setdefault(switch, {})[kind] = ms
+  return found
 
 
 def _gradients(render: Callable) -> Callable:
@@ -248,7 +289,8 @@ def _take_turns(
       break
     for name, run in contenders.items():
       begin = time.perf_counter()
-      tf.nest.map_structure(lambda tensor: tensor.numpy(), run())
+      run()
+      tf.test.experimental.sync_devices()
       times[name].append(time.perf_counter() - begin)
   return times
 
@@ -273,7 +315,7 @@ def main() -> None:
   tf.config.threading.set_intra_op_parallelism_threads(work.threads)
   tf.config.threading.set_inter_op_parallelism_threads(work.threads)
   for index, case in enumerate(work.cases):
-    result = measure(case, work, agreement=work.agreement and index == 0)
+    result = measure(case, work, first=index == 0)
     print(json.dumps(result), flush=True)
 
 

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 
+import gin
+
 from personalized_face import config
 from personalized_face.authoring.cache import load_template
 from personalized_face.systems.personalized_face import PersonalizedFace, build_system
+from personalized_face.template.face_template import FaceTemplate
+from personalized_face.template.resize import with_uv_size
 from personalized_face.training.checkpoints import claim_run_dir
+from personalized_face.training.distribution import make_strategy, scope, writes
 from personalized_face.training.loop import train
 
 
@@ -31,9 +36,24 @@ def train_run(
     UserError: a typo in gin, another template in the folder, no records.
   """
   config.parse(gin_files, gin_params)
-  template = load_template(template_name)
-  claim_run_dir(run_dir, template)
   config.make_deterministic()
-  system = build_system(template)
-  train(system, records_dir, run_dir)
+  strategy = make_strategy()  # several workers have to meet before anything is computed
+  template = training_template(template_name)
+  with scope(strategy):
+    if writes():
+      claim_run_dir(run_dir, template)
+    system = build_system(template)
+    train(system, records_dir, run_dir)
   return system
+
+
+@gin.configurable(module="pipelines", denylist=["name"])
+def training_template(name: str, uv_size: int | None = None) -> FaceTemplate:
+  """The template that a run is trained with.
+
+  Args:
+    name: "default" or a path.
+    uv_size: U, texels; None keeps the template's.
+  """
+  template = load_template(name)
+  return template if uv_size is None else with_uv_size(template, uv_size)

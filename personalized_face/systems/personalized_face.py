@@ -23,6 +23,7 @@ from personalized_face.core.types import (
 )
 from personalized_face.face_model.face_model import FaceModel
 from personalized_face.face_model.parameters import person_from_raw, tracking_from_raw
+from personalized_face.networks.mixed_precision import networks_in
 from personalized_face.networks.model_net import ModelNet
 from personalized_face.networks.track_net import TrackNet
 from personalized_face.rendering.camera import Camera, project
@@ -96,6 +97,11 @@ class PersonalizedFace(keras.Model):
     """Whether this is the bare 3DMM prior, row A of Table 1."""
     return self.shape_corrections == self.albedo_corrections == "none"
 
+  @property
+  def linear_mean_albedo(self) -> Tensor:
+    """[U, U, 3] R_0^t in linear RGB, whatever the unit of its variable."""
+    return self._mean_albedo_scale * self.mean_albedo
+
   def model_face(self, images: Tensor, training: bool = False) -> PersonModel:
     """ModelNet: N pictures of each of B persons to their corrections.
 
@@ -106,8 +112,9 @@ class PersonalizedFace(keras.Model):
     if self.is_prior:
       return self.face_model.template_person(tf.shape(images)[0])
     raw = self.model_net(images, training=training)
-    mean_albedo = self._mean_albedo_scale * self.mean_albedo
-    person = person_from_raw(raw, mean_albedo, albedo_scale=self._albedo_scale)
+    person = person_from_raw(
+      raw, self.linear_mean_albedo, albedo_scale=self._albedo_scale
+    )
     # The switched-off corrections of an ablation are exact zeros.
     return person._replace(
       neutral_correction=_keep(person.neutral_correction, self.shape_corrections, 1),
@@ -152,7 +159,7 @@ class PersonalizedFace(keras.Model):
     frames = tf.shape(tracking.expression)[1]
     count, num = self.template.num_vertices, self.template.num_blendshapes
     albedo = tf.broadcast_to(
-      self.mean_albedo,
+      self.linear_mean_albedo,
       tf.concat([[persons, frames], self.template.mean_albedo.shape], axis=0),
     )
     return self._render(
@@ -245,6 +252,7 @@ def build_system(
   albedo_scale: float = 0.1,
   mean_albedo_scale: float = 1.0,
   antialias: bool = False,
+  precision: str = "float32",
 ) -> PersonalizedFace:
   """Builds the system and all its variables.
 
@@ -262,6 +270,8 @@ def build_system(
     mean_albedo_scale: linear RGB per unit of the variable R_0^t. Adam moves a texel by
       about the learning rate times this in a step.
     antialias: outlines with a gradient, see RendererLayer; the paper's have none.
+    precision: of the networks' arithmetic: "float32", or on a GPU "mixed_bfloat16" or
+      "mixed_float16" (with a Stage.loss_scale). Weights and outputs stay float32.
 
   Raises:
     UserError: networks so narrow that TensorFlow crashes on them.
@@ -273,11 +283,15 @@ def build_system(
       "Networks narrower than 0.25 crash TensorFlow at crops of more than 112 pixels; "
       "set build_system.model_net_width and track_net_width to at least 0.25."
     )
+  count, uv_size = template.num_blendshapes, template.uv_size
+  with networks_in(precision):
+    model_net = ModelNet(count, width=model_net_width, uv_size=uv_size)
+    track_net = TrackNet(count, width=track_net_width, hidden=track_net_hidden)
   system = PersonalizedFace(
     template,
     Camera.for_crop(image_size, focal_pixels_224),
-    ModelNet(template.num_blendshapes, width=model_net_width, uv_size=template.uv_size),
-    TrackNet(template.num_blendshapes, width=track_net_width, hidden=track_net_hidden),
+    model_net,
+    track_net,
     shape_corrections=shape_corrections,
     albedo_corrections=albedo_corrections,
     rasterizer=rasterizer,

@@ -3,6 +3,7 @@
     <run>/template.npz   what everything is expressed in
     <run>/config.gin     the operative configuration
     <run>/<stage>/ckpt-* system, optimizer and step; the newest few
+    <run>/<stage>/best/  the system alone, where its held-out loss was the lowest
     <run>/logs/          TensorBoard
 
 A checkpoint becomes visible only when complete: TensorFlow writes the `checkpoint` file
@@ -11,10 +12,12 @@ damaged one is named, and the one before it taken.
 """
 
 import glob
+import json
 import os
 import re
 import shutil
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -27,6 +30,7 @@ from personalized_face.training.trainer import Trainer
 
 TEMPLATE_FILE = "template.npz"
 CONFIG_FILE = "config.gin"
+BEST = "best"  # in a stage's folder: the system at its lowest held-out loss
 
 
 def claim_run_dir(run_dir: str, template: FaceTemplate) -> None:
@@ -58,15 +62,19 @@ def claim_run_dir(run_dir: str, template: FaceTemplate) -> None:
 class Checkpoints:
   """Saves and restores one stage of a run."""
 
-  def __init__(self, run_dir: str, trainer: Trainer, keep: int = 3):
+  def __init__(
+    self, run_dir: str, trainer: Trainer, keep: int = 3, writes: bool = True
+  ):
     """Makes nothing yet.
 
     Args:
       run_dir: the run folder.
       trainer: whose stage, system, optimizer and step are kept.
       keep: so many of the newest stay.
+      writes: False restores only, on all workers but one.
     """
     self._trainer = trainer
+    self._writes = writes
     self._folder = os.path.join(run_dir, trainer.stage.name)
     self._manager = tf.train.CheckpointManager(
       tf.train.Checkpoint(
@@ -75,6 +83,9 @@ class Checkpoints:
       self._folder,
       max_to_keep=keep,
     )
+    # Several workers make a variable together, but only one of them saves: TensorFlow's
+    # count of the saves has to be there before.
+    self._manager.checkpoint.save_counter  # noqa: B018
 
   def restore(self) -> int:
     """Restores the newest sound checkpoint, if any; returns the step to go on at.
@@ -82,25 +93,58 @@ class Checkpoints:
     Raises:
       UserError: there are checkpoints, but none is sound or fits.
     """
-    self._remove_unfinished()
+    if self._writes:
+      self._remove_unfinished()
     path = _newest_sound(self._folder)
     if path:
       _restore(self._manager.checkpoint, path)
-    return int(self._trainer.step)
+    return int(self._trainer.step.numpy())
 
-  def save(self) -> str:
-    """Writes a checkpoint of the present step.
+  def save(self) -> str | None:
+    """Writes a checkpoint of the present step; returns its path.
 
     Raises:
       UserError: the disk is full or the folder cannot be written.
     """
-    step = int(self._trainer.step)
+    if not self._writes:
+      return None
+    step = int(self._trainer.step.numpy())
     try:
       with disk.writing(f"The checkpoint of step {step}", self._folder):
         return self._manager.save(checkpoint_number=step)
     except UserError:
       self._remove_unfinished()
       raise
+
+  def save_best(self, figures: dict[str, float]) -> bool:
+    """Keeps the system in `best/` where its held-out loss is the lowest so far.
+
+    Args:
+      figures: of `HeldOut`; "loss" decides, all go to best/figures.json.
+
+    Returns:
+      Whether it was.
+    """
+    folder = os.path.join(self._folder, BEST)
+    path = os.path.join(folder, "figures.json")
+    best = np.inf
+    if os.path.isfile(path):
+      with open(path, encoding="utf-8") as file:
+        best = json.load(file)["loss"]
+    if not self._writes or not figures["loss"] < best:
+      return False
+    step = int(self._trainer.step.numpy())
+    checkpoint = tf.train.Checkpoint(system=self._trainer.system)
+    before = _paths(folder)
+    with disk.writing("The best checkpoint", folder):
+      prefix = checkpoint.write(os.path.join(folder, f"ckpt-{step}"))
+      for old in set(before) - {prefix}:
+        for file in glob.glob(f"{glob.escape(old)}.*"):
+          os.remove(file)
+      with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        json.dump({"step": step, **figures}, file, indent=2)
+      os.replace(f"{path}.partial", path)
+    return True
 
   def _remove_unfinished(self) -> None:
     """Removes what a killed process or a full disk left half written."""
@@ -128,6 +172,7 @@ def load_system(run_dir: str, stage_name: str | None = None) -> PersonalizedFace
   Args:
     run_dir: as `pface_train` left it.
     stage_name: which stage; by default the last one the run's configuration lists.
+      "stage1/best" is stage1 at its lowest held-out loss.
 
   Raises:
     UserError: not a run folder, or no checkpoint.
@@ -206,7 +251,8 @@ def _damage(path: str) -> str | None:
 
 def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
   try:
-    checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
+    # Not `restore`: that asks for a count of the saves, which `best/` does not have.
+    checkpoint.read(path).assert_existing_objects_matched().expect_partial()
   except (tf.errors.OpError, AssertionError, ValueError) as error:
     raise UserError(
       f"The checkpoint {path} does not fit this configuration ({disk.reason(error)}); "

@@ -32,6 +32,8 @@ def writing(what: str, folder: str) -> Iterator[None]:
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
+    if not _is_of_the_disk(error):
+      raise
     raise UserError(
       f"{what} cannot be written to {folder} ({reason(error)}); make room there or "
       "mend its permissions, and give the same command again: it goes on from the last "
@@ -39,12 +41,18 @@ def writing(what: str, folder: str) -> Iterator[None]:
     ) from error
 
 
+def _is_of_the_disk(error: Exception) -> bool:
+  files = (OSError, tf.errors.PermissionDeniedError, tf.errors.NotFoundError)
+  return isinstance(error, files) or _cause(error) is not None
+
+
 def reason(error: Exception) -> str:
   """The cause of a file's error, without TensorFlow's decoration."""
   if isinstance(error, OSError) and error.errno:
     return os.strerror(error.errno)
-  message = str(error)
-  for cause in _CAUSES:
-    if cause in message:
-      return cause
-  return message.split("\n")[0].split(" [[")[0][:200]
+  return _cause(error) or str(error).split("\n")[0].split(" [[")[0][:200]
+
+
+def _cause(error: Exception) -> str | None:
+  message = str(error).lower()  # the system's words, or TensorFlow's
+  return next((cause for cause in _CAUSES if cause.lower() in message), None)

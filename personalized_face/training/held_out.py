@@ -4,6 +4,8 @@
 
 Both are compared on the pixels that both cover (DESIGN section 8), and the share of the
 face that the system covers stands beside it: a mesh that shrinks would score well.
+
+`HeldOut` is for during a training: fixed frames, their loss, the same few figures.
 """
 
 import numpy as np
@@ -14,9 +16,14 @@ from personalized_face.core.types import Batch, Outputs, PersonModel
 from personalized_face.data import records
 from personalized_face.data.dataset import make_dataset, make_eval_dataset
 from personalized_face.metrics.landmarks import nme_percent
-from personalized_face.metrics.pictures import coverage_percent, photometric_255_common
+from personalized_face.metrics.pictures import (
+  coverage_percent,
+  photometric_255,
+  photometric_255_common,
+)
 from personalized_face.metrics.surface import turned_triangles_percent
 from personalized_face.systems.personalized_face import PersonalizedFace
+from personalized_face.training.trainer import Trainer
 
 MODEL_FRAMES = 8  # pictures that ModelNet sees of a person in the training set
 
@@ -58,6 +65,82 @@ def evaluate_run(
     rows.append(_figures(batch, *run(batch.images), system.template.triangles))
   means = {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
   return {**means, "frames_held_out": len(rows)}
+
+
+class HeldOut:
+  """Frames spread over the held-out records, the same ones each time.
+
+  Attributes:
+    frames: a Batch [F, 1, ...] of pictures by themselves (N = 1), None where nothing is
+      held out.
+  """
+
+  def __init__(self, trainer: Trainer, records_dir: str, count: int):
+    """Reads the frames.
+
+    Args:
+      trainer: of the stage; its system is measured in inference mode, with the moving
+        averages of its weights where the stage has them.
+      records_dir: its "test" split is used.
+      count: F, at most.
+    """
+    self._trainer = trainer
+    self.frames = _held_out_frames(records_dir, count)
+    self._run = tf.function(self._outputs_and_loss)
+
+  def _outputs_and_loss(self, batch: Batch) -> tuple[Outputs, tf.Tensor, tf.Tensor]:
+    outputs = self._trainer.forward(batch.images)
+    loss, _ = self._trainer.face_loss(outputs, batch, self._trainer.weights)
+    prior = self._trainer.system.reconstruct_prior(outputs.tracking)
+    return outputs, loss, prior.mesh.vertices
+
+  def figures(self) -> dict[str, float]:
+    """Means over the frames: loss (Eq. 3 with the stage's weights, N = 1), nme_percent,
+    photometric_255, coverage_percent, turned_triangles_percent."""
+    rows = []
+    triangles = self._trainer.system.template.triangles
+    with self._trainer.averaged_weights():
+      for i in range(len(self.frames.images)):
+        batch = Batch(*(field[i : i + 1] for field in self.frames))
+        outputs, loss, template_vertices = self._run(batch)
+        rendering = outputs.rendering
+        values = {
+          "loss": loss,
+          "nme_percent": nme_percent(outputs.landmarks, batch.landmarks),
+          "photometric_255": photometric_255(
+            batch.images, rendering.image, rendering.mask
+          ),
+          "coverage_percent": coverage_percent(rendering.mask, batch.parsing),
+          "turned_triangles_percent": turned_triangles_percent(
+            outputs.mesh.vertices, template_vertices, triangles
+          ),
+        }
+        rows.append({key: float(np.mean(value)) for key, value in values.items()})
+    return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+
+
+def _held_out_frames(records_dir: str, count: int) -> Batch | None:
+  """`count` frames, evenly of as many records as are needed."""
+  info = records.read_info(records_dir)["splits"]["test"]
+  if not info["records"]:
+    return None
+  per_record = min(-(-count // info["records"]), info["shortest_record"])
+  dataset = make_dataset(
+    records_dir,
+    "test",
+    groups_per_batch=1,
+    frames_per_group=per_record,
+    shuffle=False,
+    repeat=False,
+  )
+  groups = list(dataset.take(max(count // per_record, 1)))
+  # [1, N, ...] each to [N, 1, ...]: every frame stands for itself.
+  return Batch(
+    *(
+      tf.concat([f[0][:, tf.newaxis] for f in fields], 0)
+      for fields in zip(*groups, strict=True)
+    )
+  )
 
 
 def _training_person(system: PersonalizedFace, records_dir: str) -> PersonModel:

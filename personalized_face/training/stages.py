@@ -36,6 +36,9 @@ class Stage:
     ema_momentum: the stage ends with, and is evaluated by, the exponential moving
       average of what it trains, with this momentum per step, such as 0.999; None takes
       the last values.
+    loss_scale: the loss is multiplied by it before, and the gradient divided by it
+      after differentiation, so that float16 does not lose small gradients; None for
+      float32 and bfloat16. A power of 2, such as 1024.
   """
 
   name: str
@@ -50,6 +53,7 @@ class Stage:
   warm_up_steps: int = 0
   gradient_clip_norm: float | None = None
   ema_momentum: float | None = None
+  loss_scale: float | None = None
 
   def variables(self, system: PersonalizedFace) -> list[tf.Variable]:
     """The variables this stage trains, in a fixed order."""

@@ -90,7 +90,7 @@ class Trainer:
     """
     values, gradients = self._gradients(batch)
     if stop is not None:
-      values["stop"] = stop
+      values["stop"] = tf.identity(stop)  # on the replica's device
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync > 1:
       # Before clipping and checks: every replica decides alike.
@@ -121,7 +121,12 @@ class Trainer:
       tape.watch(self._values)
       outputs = self.forward(batch.images, training=True)
       total, terms = self.face_loss(outputs, batch, self.weights)
-    return outputs, {**terms, "total": total}, tape.gradient(total, self._values)
+      scale = self.stage.loss_scale
+      scaled = total if scale is None else scale * total
+    gradients = tape.gradient(scaled, self._values)
+    if scale is not None:
+      gradients = [gradient / scale for gradient in gradients]
+    return outputs, {**terms, "total": total}, gradients
 
   def _train_step(self, batch: Batch, stop: Tensor | None = None) -> dict[str, Tensor]:
     if not tf.distribute.has_strategy():
@@ -225,5 +230,5 @@ def _coverage_percent(mask: Tensor, labels: Tensor) -> Tensor:
   """metrics.pictures.coverage_percent inside a graph; the mean over the pictures."""
   skin = tf.reduce_any(labels[..., tf.newaxis] == tf.constant(SKIN_CLASSES), axis=-1)
   covered = tf.logical_and(skin, mask != 0)
-  counts = [tf.math.count_nonzero(m, [-2, -1], tf.float32) for m in (covered, skin)]
+  counts = [tf.reduce_sum(tf.cast(m, tf.float32), [-2, -1]) for m in (covered, skin)]
   return 100.0 * tf.reduce_mean(tf.math.divide_no_nan(*counts))

@@ -58,14 +58,14 @@ def test_the_default_against_ict_facekit(template, shared_data):
   if not folder.is_dir():
     pytest.skip(f"no ICT-FaceKit in {folder}")
   found = compare.compare(template, compare.load_reference(str(folder)))
-  assert found.landmark_rms < 3  # measured 2.0 mm
-  assert found.surface_mean < 1.8  # 1.3
-  assert found.surface_p95 < 4.5  # 3.8
+  assert found.landmark_rms < 3  # measured 2.1 mm
+  assert found.surface_mean < 1.8  # 1.4
+  assert found.surface_p95 < 4.5  # 3.9
   assert len(found.shapes) == 55
   cosines = np.array([s.cosine for s in found.shapes])
   assert np.median(cosines) > 0.75 and cosines.min() > 0.4  # 0.87 and 0.66
   for shape in found.shapes:
-    assert 0.5 < shape.ratio < 2, shape.name  # 0.78 to 1.18
+    assert 0.5 < shape.ratio < 2, shape.name  # 0.78 to 1.13
 
 
 def test_json_holds_what_the_table_does(template):

@@ -168,6 +168,21 @@ def test_lips_do_not_pass_each_other(template, names):
   assert (heights[0] - heights[1]).min() > -0.002
 
 
+@pytest.mark.parametrize(
+  ("name", "edge", "meeting"),
+  [("mouthRollLower", (56, 57, 58), 66), ("mouthRollUpper", (50, 51, 52), 62)],
+)
+def test_a_rolled_lip_shows_little_of_its_red(template, name, edge, meeting):
+  """Seen from the front; a lip that only sinks in shows its red as a slope."""
+  marks = template.anatomical_landmarks
+  moved = template.vertices + shape(template, name)
+  heights = [
+    np.abs(v[marks[list(edge)], 1] - v[marks[meeting], 1]).mean()
+    for v in (template.vertices, moved)
+  ]
+  assert heights[1] / heights[0] < 0.7  # measured 0.5 and 0.6; keyed so first: 0.8
+
+
 def test_neutral_lips_touch(template):
   """So that a closed mouth can be fitted: no visible gap where the lips meet."""
   upper, lower = landmark(template, 62), landmark(template, 66)

@@ -110,6 +110,7 @@ def test_two_views_of_a_person_are_both_looked_at(system):
   # A view without a face is left out, not averaged in.
   again = predictor.predict(Sample("c", list), [views[0], picture(None)])
   np.testing.assert_allclose(again.neutral, one.neutral, atol=1e-4)
+  assert (both.pictures_used, one.pictures_used, again.pictures_used) == (2, 1, 1)
 
 
 def test_landmark_vertices_choose_the_annotated_points(system):

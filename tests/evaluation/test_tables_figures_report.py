@@ -5,7 +5,9 @@ import io
 import json
 import math
 import os
+import re
 
+import gin
 import numpy as np
 import pytest
 from evaluation.evaluation_cases import TruthPredictor, shift_landmarks
@@ -20,6 +22,12 @@ from personalized_face.evaluation.aflw2000 import AFLW2000
 from personalized_face.evaluation.benchmark import TURNED, Row, run_benchmark, score_row
 from personalized_face.evaluation.predictions import NOT_FOUND, Prediction
 from personalized_face.pipelines import evaluation
+
+
+@pytest.fixture(autouse=True)
+def no_configuration_stays():
+  yield
+  gin.clear_config()
 
 
 class Blind(TruthPredictor):
@@ -76,9 +84,36 @@ def test_one_line_for_each_image_and_system(result):
 def test_published_figures_fit_their_benchmark(name):
   columns = evaluation.BENCHMARKS[name].columns
   rows = tables.published_rows(name, columns)
-  assert rows[0].system in ("the paper", "RingNet") and all(row.source for row in rows)
+  # A table and where it stands; a bare "Table 1" names no paper.
+  assert all(re.search("ECCV 2020|github.com/", row.source) for row in rows)
   with pytest.raises(UserError, match="no column"):
     tables.published_rows(name, {})
+
+
+# {benchmark: (the column that is a mean, the columns it is the mean of)}, of the
+# published rows that have them all.
+_MEANS = {
+  "aflw2000": ("mean_of_bins", ("0-30", "30-60", "60-90")),
+  "300vw": ("auc", tuple(f"scenario {i} auc" for i in (1, 2, 3))),
+  "expression": ("average", tuple(evaluation.BENCHMARKS["expression"].columns)[:9]),
+}
+
+
+@pytest.mark.parametrize(
+  ("name", "count"), [("aflw2000", 6), ("300vw", 1), ("expression", 2)]
+)
+def test_published_means_are_means(name, count):
+  mean, parts = _MEANS[name]
+  rows = [
+    row.values
+    for row in tables.published_rows(name, evaluation.BENCHMARKS[name].columns)
+    if not any(math.isnan(row.values[key]) for key in (mean, *parts))
+  ]
+  assert len(rows) == count
+  for row in rows:
+    # All were rounded to the last digit printed, 0.01 % or 0.001.
+    digit = 0.01 if name == "aflw2000" else 0.001
+    assert np.mean([row[key] for key in parts]) == pytest.approx(row[mean], abs=digit)
 
 
 def test_turned_triangles_stand_beside_every_figure():

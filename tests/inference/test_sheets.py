@@ -56,3 +56,20 @@ def test_contact_sheet_rows_inputs_and_novel_views():
   covered = [np.abs(view - 255).max(-1) > 20 for view in (left, right)]
   assert (covered[0] != covered[1][:, ::-1]).mean() < 0.15
   assert (covered[0] != covered[1]).mean() > 0.02
+
+
+def test_novel_views_are_in_the_middle_wherever_the_face_was():
+  system = toy_system()
+  crops = np.zeros([1, SIZE, SIZE, 3], np.uint8)
+  person = system.face_model.template_person()
+  person = PersonModel(*(value[0].numpy() for value in person))
+  tracking = Tracking(*(v.numpy() for v in system.track(crops / np.float32(255))))
+
+  def novel(move):
+    moved = tracking._replace(translation=tracking.translation + np.float32(move))
+    sheet = contact_sheet(ClipRenderer(system), person, moved, crops, ["0"])
+    return sheet[-SIZE:, -2 * SIZE :]
+
+  middle = novel([0.0, 0.0, 0.0])
+  np.testing.assert_array_equal(novel([1.0, -1.0, 0.0]), middle)
+  assert (novel([0.0, 0.0, 5.0]) != middle).any(), "nearer is larger"

@@ -67,14 +67,17 @@ def test_tfg_draws_the_same_picture_and_gradients(tfg_library):
 
 
 def test_measure_times_what_is_there_and_says_what_is_not():
-  work = Work(2, (SMALL,), (1, 2), None, agreement=True, plain=True)
-  result = renderer_timing.measure(SMALL, work, agreement=True)
+  work = Work(2, (SMALL,), (1, 2), None, agreement=True, plain=True, antialias=True)
+  result = renderer_timing.measure(SMALL, work, first=True)
   assert result["missing"]["tfg"]
   assert result["triangles"] == 2 * 11 * 11
   for kind in ("forward_ms", "forward_backward_ms", "forward_fastest_ms"):
     assert result[kind]["xla"] > 0
   assert "xla_plain" in result["forward_ms"]
   assert result["id_agreement"]["xla"] >= 0.9999
+  for switch in ("off", "on"):
+    times = result["antialias_ms"]["xla"][switch]
+    assert 0 < times["forward"] < times["forward_backward"]
 
 
 def fake_results(missing=("cpu",)):
@@ -89,6 +92,12 @@ def fake_results(missing=("cpu",)):
       "forward_ms": ms,
       "forward_backward_ms": {n: 3 * v for n, v in ms.items() if n != "xla_plain"},
       "id_agreement": {name: 0.99995 for name in names},
+      "antialias_ms": {
+        "xla": {
+          "off": {"forward": 5.0, "forward_backward": 25.0},
+          "on": {"forward": 9.0, "forward_backward": 45.0},
+        }
+      },
     }
 
   return [
@@ -104,6 +113,8 @@ def test_flat_figures_have_every_promised_key():
   assert figures["cpu_forward_ms"] is None
   assert figures["cpu_forward_times_faster_than_tfg"] is None
   assert figures["xla_id_agreement"] == 0.99995
+  assert figures["xla_render_forward_ms"] == 5
+  assert figures["xla_render_forward_backward_antialias_ms"] == 45
   everything = flat_figures(fake_results(missing=()))
   assert everything["cpu_forward_ms"] == 1
   assert everything["cpu_forward_times_faster_than_tfg"] == everything["tfg_forward_ms"]
@@ -129,6 +140,7 @@ def test_benchmark_writes_json_and_tables(monkeypatch, tmp_path):
   assert all(key in figures for key in PROMISED)
   assert figures["tfg_forward_ms"] is None and figures["xla_forward_ms"] > 0
   assert "| `xla` | 1 | 3 | 99.995 % |" in text
+  assert "| `xla`, antialias | 9 | 45 |" in text
 
 
 def test_full_plan_covers_sizes_images_triangles_and_threads():
@@ -141,6 +153,6 @@ def test_full_plan_covers_sizes_images_triangles_and_threads():
 
 
 def test_failed_process_is_not_silent():
-  bad = Work(2, ({"no_such": 1},), (1, 1), None, agreement=False, plain=False)
+  bad = Work(2, ({"no_such": 1},), (1, 1), None, False, plain=False, antialias=False)
   with pytest.raises(RuntimeError, match="A measuring process failed"):
     list(renderer_benchmark._lines_of(bad, dict(os.environ)))

@@ -7,6 +7,7 @@ from helpers import toy_template
 
 from personalized_face.core import rotation, spherical_harmonics
 from personalized_face.rendering.camera import Camera
+from personalized_face.rendering.kernels import build
 from personalized_face.rendering.renderer import RendererLayer
 
 CAMERA = Camera(40, 40, 170.0, 20.0, 20.0)  # the face is 34 pixels wide
@@ -16,7 +17,7 @@ OFFSET = np.array([0.05, 0.05, -0.04, 0.06, 0.1, 0.2], np.float32)
 STEPS = 200
 
 
-def recover(blend):
+def recover(blend, backend):
   """The pose that descent on the squared difference of two pictures ends at.
 
   Where nothing blends, only pixels that both pictures cover can be compared; blended,
@@ -29,7 +30,7 @@ def recover(blend):
     template.uv,
     np.ones((1, 1, 1), np.float32),
     CAMERA,
-    backend="xla",
+    backend=backend,
     antialias=blend,
   )
   light = spherical_harmonics.ambient_light(0.8)
@@ -65,9 +66,13 @@ def recover(blend):
   return np.abs(pose - TRUTH)
 
 
-@pytest.mark.parametrize("blend", [False, True])
-def test_face_pose_is_recovered_by_descent_on_a_picture(blend):
-  error = recover(blend)
+@pytest.mark.parametrize(
+  "blend, backend", [(False, "xla"), (True, "xla"), (True, "cpu")]
+)
+def test_face_pose_is_recovered_by_descent_on_a_picture(blend, backend):
+  if backend == "cpu" and build.load() is None:
+    pytest.skip("there is no C++ compiler here")
+  error = recover(blend, backend)
   # Radians and decimetres; a pixel is 0.06 dm. What both pictures cover is smooth and
   # says less of where the face is than its outline: 0.07 pixels, and 0.002 with it.
   across = 5e-4 if blend else 8e-3

@@ -19,6 +19,7 @@ LEVELS = (
   {"evaluation", "export"},
   {"pipelines"},
   {"tools"},
+  {"__main__"},
 )
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Exceptions, to a part of the same level.

@@ -100,6 +100,18 @@ def test_the_unit_of_the_mean_albedo_changes_how_fast_it_learns_not_what_it_is()
     atol=1e-6,  # float32
   )
 
+  # The bare template is as light, and so is what others read.
+  np.testing.assert_allclose(
+    fast.linear_mean_albedo, plain.linear_mean_albedo, atol=1e-6
+  )
+  tracking = plain.track(images[0])
+  tracking = type(tracking)(*(value[tf.newaxis] for value in tracking))
+  np.testing.assert_allclose(
+    fast.reconstruct_prior(tracking).rendering.albedo,
+    plain.reconstruct_prior(tracking).rendering.albedo,
+    atol=1e-5,  # interpolation in float32
+  )
+
   def gradient(system):
     with tf.GradientTape() as tape:
       loss = tf.reduce_sum(system.model_face(images).static_albedo)

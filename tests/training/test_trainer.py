@@ -96,6 +96,13 @@ def test_moving_average_of_the_weights():
   np.testing.assert_allclose(bias, average, rtol=1e-5)
 
 
+def test_loss_scale_changes_no_gradient():
+  # A power of 2 moves the exponent alone: equal bit for bit.
+  plain = tf.function(_trainer().gradients)(_batch(1))[2]
+  scaled = tf.function(_trainer(loss_scale=1024.0).gradients)(_batch(1))[2]
+  assert all(np.array_equal(a, b) for a, b in zip(plain, scaled, strict=True))
+
+
 def test_module_norms_make_up_the_gradient_norm():
   trainer = _trainer(LossWeights(), train_model_net=True, corrections=True)
   terms = trainer.train_step(_batch(1))

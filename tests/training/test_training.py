@@ -1,5 +1,6 @@
 """Stages, resume, freezing, recalibration, summaries: on toy records."""
 
+import json
 import os
 
 import gin
@@ -24,6 +25,8 @@ from personalized_face.training.held_out import evaluate_run
 from personalized_face.training.loop import train
 from personalized_face.training.stages import Stage, configured_stage
 from personalized_face.training.trainer import Trainer
+
+WAIT = "train/input_wait_percent"
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +215,8 @@ def test_recalibration_averages_batch_statistics(tmp_path, records_dir):
 
 
 def test_summaries_can_be_read_back(tmp_path, records_dir):
-  _, run_dir = _train(tmp_path, "run", records_dir)
+  stage_1 = ("train.stages = ('stage1',)", "train.evaluate_every = 4")
+  _, run_dir = _train(tmp_path, "run", records_dir, *stage_1)
   events = EventAccumulator(
     os.path.join(run_dir, "logs", "stage1"), size_guidance={"tensors": 0}
   )
@@ -225,6 +229,33 @@ def test_summaries_can_be_read_back(tmp_path, records_dir):
   picture = events.Tensors("input_overlay_shape_albedo_lighting")[-1]
   width, height = picture.tensor_proto.string_val[:2]
   assert (int(width), int(height)) == (5 * SIZE, SIZE)
+  assert len(picture.tensor_proto.string_val) == 2 + 2  # the two held-out frames
+  assert {"loss", "nme_percent", "coverage_percent"} <= {
+    tag.removeprefix("metric/") for tag in tags if tag.startswith("metric/")
+  }
+  assert {"train/images_per_second", "gradient_norm/shape_decoder"} <= set(tags)
+  wait = [tf.make_ndarray(e.tensor_proto) for e in events.Tensors(WAIT)]
+  assert all(0 <= share <= 100 for share in wait)
+  assert [e.step for e in events.Tensors("metric/loss")] == [4, 8]
+  # The best of them is there to be loaded, and says how good it was.
+  system = toy_system()
+  restore_stage(system, run_dir, "stage1/best")
+  with open(os.path.join(run_dir, "stage1", "best", "figures.json")) as file:
+    best = json.load(file)
+  losses = [tf.make_ndarray(e.tensor_proto) for e in events.Tensors("metric/loss")]
+  assert best["loss"] == pytest.approx(min(losses))
+  # Heat maps of the corrections, histograms, the mesh and the configuration.
+  sheet = events.Tensors("blendshapes/corrections_mm")[-1].tensor_proto.string_val
+  assert tf.io.decode_png(sheet[2]).shape[-1] == 3
+  histogram = tf.make_ndarray(
+    events.Tensors("coefficients/expression")[-1].tensor_proto
+  )
+  assert histogram[:, 2].sum() == 2 * 3  # frames times blendshapes
+  vertices = tf.make_ndarray(events.Tensors("face_VERTEX")[-1].tensor_proto)
+  assert vertices.shape == (1, toy_template().num_vertices, 3)
+  assert {"face_FACE", "face_COLOR"} <= set(tags)
+  text = tf.make_ndarray(events.Tensors("config")[-1].tensor_proto).item().decode()
+  assert "stage1/Stage.steps = 8" in text
   raw = tf.make_ndarray(events.Tensors("loss/landmark")[-1].tensor_proto)
   weighted = tf.make_ndarray(events.Tensors("loss_weighted/landmark")[-1].tensor_proto)
   np.testing.assert_allclose(weighted, 0.1 * raw, rtol=1e-6)  # float32
@@ -256,3 +287,19 @@ def test_gin_moves_the_crops_of_one_stage_alone(records_dir, tmp_path, monkeypat
   claim_run_dir(str(tmp_path / "run"), system.template)
   train(system, records_dir, str(tmp_path / "run"))
   assert shifts == [0.1, 0.0]
+
+
+def test_compiling_a_step_says_nothing(records_dir, tmp_path, monkeypatch, capfd):
+  configure(tmp_path, "stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
+  step, compiled = Trainer.step_fn, []
+
+  def chattering(self, *batch):
+    compiled.append(os.write(2, b"Compiled cluster"))  # as native code does
+    return step(self, *batch)
+
+  monkeypatch.setattr(Trainer, "step_fn", chattering)
+  system = toy_system()
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  train(system, records_dir, str(tmp_path / "run"))
+  assert len(compiled) == 2
+  assert "Compiled" not in capfd.readouterr().err

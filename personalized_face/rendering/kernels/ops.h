@@ -117,8 +117,84 @@ inline bool IdsInside(const int32_t* ids, int64_t pixels, int64_t count) {
   return inside;
 }
 
-inline Status IdsOutside(int64_t count) {
-  return InvalidArgument("ids hold a triangle outside [-1, ", count, ")");
+// The pixels that an op after the rasterizer reads.
+struct Pixels {
+  const int32_t* ids;
+  int64_t images, height, width;
+
+  Status Read(const Tensor& tensor) {
+    TF_RETURN_IF_ERROR(CheckShape(tensor, "ids", {-1, -1, -1}, "[I, H, W]"));
+    ids = tensor.flat<int32_t>().data();
+    images = tensor.dim_size(0);
+    height = tensor.dim_size(1);
+    width = tensor.dim_size(2);
+    return Status();
+  }
+
+  // Number of the first pixel of a row, counted through all images.
+  int64_t At(int64_t image, int64_t row) const {
+    return (image * height + row) * width;
+  }
+};
+
+// Runs work(image, begin, end) for rows of all images: for bands of them, or, where an
+// image's gradients are summed, for whole images. Fails where an id is outside
+// [-1, num_triangles).
+template <typename Work>
+Status ForEachChecked(OpKernelContext* context, const Pixels& pixels,
+                      int64_t num_triangles, bool whole, const Work& work) {
+  std::atomic<bool> inside{true};
+  const auto check_and_work = [&](int64_t image, int64_t begin, int64_t end) {
+    if (IdsInside(pixels.ids + pixels.At(image, begin), (end - begin) * pixels.width,
+                  num_triangles)) {
+      work(image, begin, end);
+    } else {
+      inside = false;
+    }
+  };
+  if (whole) {
+    ForEach(context, pixels.images,
+            [&](int64_t image) { check_and_work(image, 0, pixels.height); });
+  } else {
+    ForEachBand(context, pixels.images, pixels.height, check_and_work);
+  }
+  if (inside) return Status();
+  return InvalidArgument("ids hold a triangle outside [-1, ", num_triangles, ")");
+}
+
+// Allocates output 0 of an op: [I, H, W, channels] for ids [I, H, W].
+template <typename T>
+Status AllocatePixels(OpKernelContext* context, const Pixels& pixels, int64_t channels,
+                      T** to) {
+  Tensor* output = nullptr;
+  TF_RETURN_IF_ERROR(context->allocate_output(
+      0, TensorShape({pixels.images, pixels.height, pixels.width, channels}), &output));
+  *to = output->flat<T>().data();
+  return Status();
+}
+
+// Allocates what a gradient op of a table and of places writes: output 0, to the table,
+// input 0, empty and `to_table` null where the table is constant; output 1, to the
+// places, of the shape of an input.
+template <typename T>
+Status AllocateSlopes(OpKernelContext* context, bool constant, int places, T** to_table,
+                      T** to_places) {
+  Tensor *table = nullptr, *other = nullptr;
+  TF_RETURN_IF_ERROR(context->allocate_output(
+      0, constant ? TensorShape({0}) : context->input(0).shape(), &table));
+  TF_RETURN_IF_ERROR(
+      context->allocate_output(1, context->input(places).shape(), &other));
+  *to_table = constant ? nullptr : table->flat<T>().data();
+  *to_places = other->flat<T>().data();
+  return Status();
+}
+
+// An image's part of the sums of a gradient, set to 0; null where there are none.
+template <typename T>
+T* ClearSums(T* sums, int64_t image, int64_t numbers) {
+  if (!sums) return nullptr;
+  std::fill(sums + image * numbers, sums + (image + 1) * numbers, T(0));
+  return sums + image * numbers;
 }
 
 // Registers one kernel for both types of numbers.
@@ -133,6 +209,26 @@ inline Status IdsOutside(int64_t count) {
 // Of ops whose one output has the shape of the first input.
 inline Status SameShape(InferenceContext* c) {
   c->set_output(0, c->input(0));
+  return Status();
+}
+
+// Of gradient ops with an attribute `constant`: see AllocateSlopes.
+template <int kPlaces>
+Status SlopesShape(InferenceContext* c) {
+  bool constant;
+  TF_RETURN_IF_ERROR(c->GetAttr("constant", &constant));
+  c->set_output(0, constant ? c->MakeShape({0}) : c->input(0));
+  c->set_output(1, c->input(kPlaces));
+  return Status();
+}
+
+// Of ops that write the channels of input 0, [..., C], for each pixel of input 2.
+inline Status PixelsShape(InferenceContext* c) {
+  ShapeHandle ids, pixels;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(2), 3, &ids));
+  TF_RETURN_IF_ERROR(
+      c->Concatenate(ids, c->Vector(c->Dim(c->input(0), -1)), &pixels));
+  c->set_output(0, pixels);
   return Status();
 }
 

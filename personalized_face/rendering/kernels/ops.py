@@ -10,6 +10,8 @@ out. There are no second derivatives.
 Every function needs `build.load()` to have found a library.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -114,16 +116,7 @@ def interpolate(
     )
     return blended, gradient
 
-  if len(attributes.shape) == 3:
-    return tf.custom_gradient(lambda a, w: blend(a, w, False))(attributes, weights)
-  shared = tf.stop_gradient(tf.convert_to_tensor(attributes, weights.dtype)[tf.newaxis])
-
-  @tf.custom_gradient
-  def blend_shared(weights):
-    blended, gradient = blend(shared, weights, True)
-    return blended, lambda upstream: gradient(upstream)[1]
-
-  return blend_shared(weights)
+  return _read_table(blend, attributes, 3, weights)
 
 
 def sample_uv(maps: Tensor, uv: Tensor, ids: Tensor, fill: float = 0.0) -> Tensor:
@@ -146,16 +139,7 @@ def sample_uv(maps: Tensor, uv: Tensor, ids: Tensor, fill: float = 0.0) -> Tenso
 
     return library.pface_sample_uv(maps, uv, ids, fill=fill), gradient
 
-  if len(maps.shape) == 4:
-    return tf.custom_gradient(lambda m, p: read(m, p, False))(maps, uv)
-  shared = tf.stop_gradient(tf.convert_to_tensor(maps, uv.dtype)[tf.newaxis])
-
-  @tf.custom_gradient
-  def read_shared(uv):
-    values, gradient = read(shared, uv, True)
-    return values, lambda upstream: gradient(upstream)[1]
-
-  return read_shared(uv)
+  return _read_table(read, maps, 4, uv)
 
 
 def shade(
@@ -210,6 +194,33 @@ def vertex_normals(vertices: Tensor, triangles: np.ndarray) -> Tensor:
     return library.pface_vertex_normals(vertices, triangles), gradient
 
   return sum_up(vertices)
+
+
+def _read_table(
+  kernel: Callable[..., tuple], table: Tensor, rank: int, places: Tensor
+) -> Tensor:
+  """Calls a kernel that looks up values, in a table per image or in one for all.
+
+  Args:
+    kernel: (table, places, constant) -> values, and a function from their gradient to
+      those of table and places; a `constant` table's is not computed.
+    table: the images' tables; or, of one axis less, a constant of all images.
+    rank: of the images' tables.
+    places: where to look; sets the type.
+
+  Returns:
+    The values.
+  """
+  if len(table.shape) == rank:
+    return tf.custom_gradient(lambda t, p: kernel(t, p, False))(table, places)
+  shared = tf.stop_gradient(tf.convert_to_tensor(table, places.dtype)[tf.newaxis])
+
+  @tf.custom_gradient
+  def read_shared(places):
+    values, gradient = kernel(shared, places, True)
+    return values, lambda upstream: gradient(upstream)[1]
+
+  return read_shared(places)
 
 
 def _lens(camera: Camera) -> Tensor:

@@ -1,8 +1,5 @@
 // PfaceTriangleIds, PfaceBarycentrics and its gradient.
 
-#include <algorithm>
-#include <atomic>
-
 #include "ops.h"
 #include "rasterize.h"
 #include "surface.h"
@@ -99,26 +96,23 @@ template <typename T>
 struct Scene {
   const T* vertices;
   const int32_t* triangles;
-  const int32_t* ids;
-  int64_t images, num_vertices, num_triangles, height, width;
+  Pixels pixels;
+  int64_t num_vertices, num_triangles;
   Camera camera;
 
   Status Read(OpKernelContext* context) {
     const Tensor& vertices_in = context->input(0);
     const Tensor& triangles_in = context->input(1);
-    const Tensor& ids_in = context->input(2);
     TF_RETURN_IF_ERROR(CheckShape(vertices_in, "vertices", {-1, -1, 3}, "[I, V, 3]"));
-    images = vertices_in.dim_size(0);
+    TF_RETURN_IF_ERROR(CheckShape(context->input(2), "ids",
+                                  {vertices_in.dim_size(0), -1, -1}, "[I, H, W]"));
+    TF_RETURN_IF_ERROR(pixels.Read(context->input(2)));
     num_vertices = vertices_in.dim_size(1);
     TF_RETURN_IF_ERROR(CheckTriangles(triangles_in, num_vertices));
     num_triangles = triangles_in.dim_size(0);
-    TF_RETURN_IF_ERROR(CheckShape(ids_in, "ids", {images, -1, -1}, "[I, H, W]"));
-    height = ids_in.dim_size(1);
-    width = ids_in.dim_size(2);
     vertices = vertices_in.flat<T>().data();
     triangles = triangles_in.flat<int32_t>().data();
-    ids = ids_in.flat<int32_t>().data();
-    return ReadCamera(context->input(3), height, width, &camera);
+    return ReadCamera(context->input(3), pixels.height, pixels.width, &camera);
   }
 };
 
@@ -130,27 +124,18 @@ class BarycentricsOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     Scene<T> scene;
     OP_REQUIRES_OK(context, scene.Read(context));
-    TensorShape shape = context->input(2).shape();
-    shape.AddDim(3);
-    Tensor* weights = nullptr;
-    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &weights));
-    T* const to = weights->flat<T>().data();
-    const int64_t pixels = scene.height * scene.width;
-    std::atomic<bool> inside{true};
-    ForEachBand(context, scene.images, scene.height,
-                [&](int64_t image, int64_t begin, int64_t end) {
-                  const int32_t* const ids = scene.ids + image * pixels;
-                  if (!IdsInside(ids + begin * scene.width,
-                                 (end - begin) * scene.width, scene.num_triangles)) {
-                    inside = false;
-                    return;
-                  }
-                  Barycentrics(scene.vertices + image * scene.num_vertices * 3,
-                               scene.triangles, ids, scene.camera,
-                               static_cast<int>(begin), static_cast<int>(end),
-                               to + image * pixels * 3);
-                });
-    OP_REQUIRES(context, inside, IdsOutside(scene.num_triangles));
+    T* to = nullptr;
+    OP_REQUIRES_OK(context, AllocatePixels(context, scene.pixels, 3, &to));
+    OP_REQUIRES_OK(
+        context,
+        ForEachChecked(context, scene.pixels, scene.num_triangles, /*whole=*/false,
+                       [&](int64_t image, int64_t begin, int64_t end) {
+                         const int64_t first = scene.pixels.At(image, 0);
+                         Barycentrics(scene.vertices + image * scene.num_vertices * 3,
+                                      scene.triangles, scene.pixels.ids + first,
+                                      scene.camera, static_cast<int>(begin),
+                                      static_cast<int>(end), to + 3 * first);
+                       }));
   }
 };
 REGISTER_FLOATS("PfaceBarycentrics", BarycentricsOp);
@@ -163,30 +148,27 @@ class BarycentricsGradOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     Scene<T> scene;
     OP_REQUIRES_OK(context, scene.Read(context));
+    const Pixels& pixels = scene.pixels;
     const Tensor& to_weights = context->input(4);
     OP_REQUIRES_OK(context, CheckShape(to_weights, "to_weights",
-                                       {scene.images, scene.height, scene.width, 3},
+                                       {pixels.images, pixels.height, pixels.width, 3},
                                        "[I, H, W, 3]"));
     Tensor* to_vertices = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, context->input(0).shape(),
                                                      &to_vertices));
     const T* const from = to_weights.flat<T>().data();
     T* const to = to_vertices->flat<T>().data();
-    const int64_t pixels = scene.height * scene.width;
     const int64_t numbers = scene.num_vertices * 3;
-    std::atomic<bool> inside{true};
-    ForEach(context, scene.images, [&](int64_t image) {
-      const int32_t* const ids = scene.ids + image * pixels;
-      if (!IdsInside(ids, pixels, scene.num_triangles)) {
-        inside = false;
-        return;
-      }
-      T* const sums = to + image * numbers;
-      std::fill(sums, sums + numbers, T(0));
-      BarycentricsGradient(scene.vertices + image * numbers, scene.triangles, ids,
-                           scene.camera, from + image * pixels * 3, sums);
-    });
-    OP_REQUIRES(context, inside, IdsOutside(scene.num_triangles));
+    OP_REQUIRES_OK(
+        context,
+        ForEachChecked(context, pixels, scene.num_triangles, /*whole=*/true,
+                       [&](int64_t image, int64_t, int64_t) {
+                         const int64_t first = pixels.At(image, 0);
+                         BarycentricsGradient(scene.vertices + image * numbers,
+                                              scene.triangles, pixels.ids + first,
+                                              scene.camera, from + 3 * first,
+                                              ClearSums(to, image, numbers));
+                       }));
   }
 };
 REGISTER_FLOATS("PfaceBarycentricsGrad", BarycentricsGradOp);

@@ -1,7 +1,5 @@
 // PfaceSampleUv and its gradient.
 
-#include <algorithm>
-
 #include "ops.h"
 #include "texture.h"
 
@@ -16,12 +14,9 @@ REGISTER_OP("PfaceSampleUv")
     .Attr("fill: float = 0.0")
     .Output("values: T")  // [I, H, W, C]
     .SetShapeFn([](InferenceContext* c) {
-      ShapeHandle maps, ids, values;
+      ShapeHandle maps;
       TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &maps));
-      TF_RETURN_IF_ERROR(c->WithRank(c->input(2), 3, &ids));
-      TF_RETURN_IF_ERROR(c->Concatenate(ids, c->Vector(c->Dim(maps, 3)), &values));
-      c->set_output(0, values);
-      return Status();
+      return PixelsShape(c);
     });
 
 REGISTER_OP("PfaceSampleUvGrad")
@@ -33,42 +28,33 @@ REGISTER_OP("PfaceSampleUvGrad")
     .Attr("constant: bool = false")  // no gradient to the maps
     .Output("to_maps: T")            // [I, U, U, C]; empty where they are constant
     .Output("to_uv: T")              // [I, H, W, 2]
-    .SetShapeFn([](InferenceContext* c) {
-      bool constant;
-      TF_RETURN_IF_ERROR(c->GetAttr("constant", &constant));
-      c->set_output(0, constant ? c->MakeShape({0}) : c->input(0));
-      c->set_output(1, c->input(1));
-      return Status();
-    });
+    .SetShapeFn(SlopesShape<1>);
 
 // What the two ops read alike.
 template <typename T>
 struct LookUp {
   Map<T> map;  // of the first image
   const T* uv;
-  const int32_t* ids;
-  int64_t images, step, height, width;
+  Pixels pixels;
+  int64_t step;
 
   Status Read(OpKernelContext* context) {
     const Tensor& maps = context->input(0);
     const Tensor& uv_in = context->input(1);
-    const Tensor& ids_in = context->input(2);
-    TF_RETURN_IF_ERROR(CheckShape(ids_in, "ids", {-1, -1, -1}, "[I, H, W]"));
-    images = ids_in.dim_size(0);
-    height = ids_in.dim_size(1);
-    width = ids_in.dim_size(2);
+    TF_RETURN_IF_ERROR(pixels.Read(context->input(2)));
     const bool shared = maps.dims() == 4 && maps.dim_size(0) == 1;
     const int64_t side = maps.dims() == 4 ? maps.dim_size(2) : -1;
-    TF_RETURN_IF_ERROR(CheckShape(maps, "maps", {shared ? 1 : images, side, side, -1},
+    TF_RETURN_IF_ERROR(CheckShape(maps, "maps",
+                                  {shared ? 1 : pixels.images, side, side, -1},
                                   "[I, U, U, C]"));
     if (side < 1) return InvalidArgument("maps hold no texel");
-    TF_RETURN_IF_ERROR(
-        CheckShape(uv_in, "uv", {images, height, width, 2}, "[I, H, W, 2]"));
+    TF_RETURN_IF_ERROR(CheckShape(uv_in, "uv",
+                                  {pixels.images, pixels.height, pixels.width, 2},
+                                  "[I, H, W, 2]"));
     map = {maps.flat<T>().data(), static_cast<int>(side),
            static_cast<int>(maps.dim_size(3))};
     step = shared ? 0 : side * side * map.channels;
     uv = uv_in.flat<T>().data();
-    ids = ids_in.flat<int32_t>().data();
     return Status();
   }
 
@@ -89,18 +75,15 @@ class SampleUvOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     LookUp<T> look_up;
     OP_REQUIRES_OK(context, look_up.Read(context));
+    const Pixels& pixels = look_up.pixels;
     const int channels = look_up.map.channels;
-    TensorShape shape = context->input(2).shape();
-    shape.AddDim(channels);
-    Tensor* values = nullptr;
-    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &values));
-    T* const to = values->flat<T>().data();
-    ForEachBand(context, look_up.images, look_up.height,
+    T* to = nullptr;
+    OP_REQUIRES_OK(context, AllocatePixels(context, pixels, channels, &to));
+    ForEachBand(context, pixels.images, pixels.height,
                 [&](int64_t image, int64_t begin, int64_t end) {
-                  const int64_t first =
-                      (image * look_up.height + begin) * look_up.width;
+                  const int64_t first = pixels.At(image, begin);
                   SampleUv(look_up.OfImage(image), look_up.uv + 2 * first,
-                           look_up.ids + first, (end - begin) * look_up.width,
+                           pixels.ids + first, (end - begin) * pixels.width,
                            static_cast<T>(fill_), to + channels * first);
                 });
   }
@@ -120,33 +103,25 @@ class SampleUvGradOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     LookUp<T> look_up;
     OP_REQUIRES_OK(context, look_up.Read(context));
-    OP_REQUIRES(context, constant_ || look_up.step || look_up.images == 1,
+    const Pixels& pixels = look_up.pixels;
+    OP_REQUIRES(context, constant_ || look_up.step || pixels.images == 1,
                 InvalidArgument("maps shared by images must be constant"));
     const int channels = look_up.map.channels;
     const Tensor& to_values = context->input(3);
     OP_REQUIRES_OK(context,
                    CheckShape(to_values, "to_values",
-                              {look_up.images, look_up.height, look_up.width, channels},
+                              {pixels.images, pixels.height, pixels.width, channels},
                               "[I, H, W, C]"));
-    Tensor *to_maps = nullptr, *to_uv = nullptr;
-    OP_REQUIRES_OK(context, context->allocate_output(
-                                0,
-                                constant_ ? TensorShape({0}) : context->input(0).shape(),
-                                &to_maps));
-    OP_REQUIRES_OK(
-        context, context->allocate_output(1, context->input(1).shape(), &to_uv));
     const T* const from = to_values.flat<T>().data();
-    T* const sums = constant_ ? nullptr : to_maps->flat<T>().data();
-    T* const to = to_uv->flat<T>().data();
-    const int64_t pixels = look_up.height * look_up.width;
+    T *sums = nullptr, *to = nullptr;
+    OP_REQUIRES_OK(context, AllocateSlopes(context, constant_, 1, &sums, &to));
     const int64_t numbers =
         int64_t{look_up.map.side} * look_up.map.side * look_up.map.channels;
-    ForEach(context, look_up.images, [&](int64_t image) {
-      const int64_t first = image * pixels;
-      T* const own = sums ? sums + image * numbers : nullptr;
-      if (own) std::fill(own, own + numbers, T(0));
+    ForEach(context, pixels.images, [&](int64_t image) {
+      const int64_t first = pixels.At(image, 0);
       SampleUvGradient(look_up.OfImage(image), look_up.uv + 2 * first,
-                       look_up.ids + first, from + channels * first, pixels, own,
+                       pixels.ids + first, from + channels * first,
+                       pixels.height * pixels.width, ClearSums(sums, image, numbers),
                        to + 2 * first);
     });
   }

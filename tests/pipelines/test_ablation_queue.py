@@ -1,0 +1,92 @@
+"""The queue of Table 1 at toy size: it trains, scores, skips, goes on and tabulates."""
+
+import json
+
+import gin
+import pytest
+from helpers import toy_template
+from toy_run import CONFIG, write_toy_records
+
+from personalized_face.core.errors import UserError
+from personalized_face.pipelines import ablations
+from personalized_face.training.checkpoints import load_system
+
+SMALL = """
+stage1/Stage.steps = 2
+stage2/Stage.steps = 1
+stage1/Stage.learning_rate = 1e-3
+stage2/Stage.learning_rate = 1e-3
+train.groups_per_batch = 1
+build_system.jit_compile_renderer = False
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+  yield
+  gin.clear_config()
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch):
+  """Runs rows; scores are made up, trainings are real."""
+  folder = tmp_path / "ablations"
+  folder.mkdir()
+  toy_template().save(str(tmp_path / "toy.npz"))
+  size = tmp_path / "size.gin"
+  # What a row itself says stays the row's.
+  of_row = ("train.stages", "Stage.train_")
+  kept = [line for line in CONFIG.splitlines() if not any(n in line for n in of_row)]
+  size.write_text("\n".join(kept) + SMALL)
+  records = write_toy_records(str(tmp_path / "records"))
+  trained = []
+
+  def score(run_dir, clips_dir, detector, limit=None):
+    system = load_system(run_dir)
+    trained.append((run_dir.split("/")[-2], system.shape_corrections))
+    seed = int(run_dir.split("seed")[-1][0])
+    return {"vertex_mm": 2.0 + seed, "nme_percent": 1.5}
+
+  monkeypatch.setattr(ablations, "score_run", score)
+
+  def run(rows, seeds):
+    del trained[:]
+    table = ablations.run_ablations(
+      records,
+      "clips",
+      str(folder),
+      None,
+      [str(size)],
+      template_name=str(tmp_path / "toy.npz"),
+      rows=rows,
+      seeds=seeds,
+      warm_up_stages=(),
+    )
+    return table, list(trained)
+
+  return run, folder
+
+
+def test_rows_and_seeds_are_trained_once_and_tabulated(queue):
+  run, folder = queue
+  _, trained = run(("A",), (0,))
+  assert trained == [("A_seed0", "none")]
+  table, trained = run(("A", "B"), (0,))
+  assert trained == [("B_seed0", "all")]  # A is not trained again
+  (folder / "A_seed1").mkdir()
+  figures = {"vertex_mm": 3.0, "nme_percent": 1.5}
+  (folder / "A_seed1" / "figures.json").write_text(json.dumps(figures))
+  table = ablations.write_table(str(folder))
+  rows = [line.split("|") for line in table.splitlines()]
+  assert [row[1].strip() for row in rows] == ["row", "---", "A", "B"]
+  assert rows[2][2].strip() == "2"
+  # 2 and 3: mean 2.5, standard deviation of a sample .71.
+  assert rows[2][3].strip() == "2.5 ± 0.71"
+  assert rows[3][3].strip() == "2"
+  assert (folder / "table.csv").read_text().startswith("row,seeds,vertex_mm mean")
+  assert (folder / "B_seed0" / "run" / "logs" / "hparams").is_dir()
+
+
+def test_unknown_row_is_one_sentence(queue):
+  with pytest.raises(UserError, match="no row 'E'; choose among A, B, C, D, final"):
+    queue[0](("E",), (0,))

@@ -1,0 +1,54 @@
+r"""Times a training step and its parts: networks, decode, render, each loss, data.
+
+  pface_benchmark_training --gin_file=papers/personalized_face/stage1.gin
+  pface_benchmark_training --gin_file=papers/personalized_face/stage1.gin \
+      --gin_file=papers/personalized_face/desk.gin --records_dir=records
+
+Each part is timed by itself, forward and with its gradient, on one batch; beside it its
+share of the whole step. The peak memory is that of the process, TensorFlow included.
+"""
+
+import resource
+from collections.abc import Sequence
+
+from absl import flags
+
+from personalized_face.tools._app import run as run_app
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_string("gin_file", None, "Configurations, from the gin folder.")
+flags.DEFINE_multi_string("gin_param", [], "Single values, 'name = value'.")
+flags.DEFINE_string("template", "default", "'default' or a template's .npz file.")
+flags.DEFINE_integer("groups", 1, "B, persons in the batch.", lower_bound=1)
+flags.DEFINE_integer("frames", 4, "N, frames of each.", lower_bound=1)
+flags.DEFINE_integer("repeats", 5, "The median of so many counts.", lower_bound=1)
+flags.DEFINE_string("records_dir", None, "Also times the input from these records.")
+flags.mark_flag_as_required("gin_file")
+
+
+def main(argv: Sequence[str]) -> None:
+  """Prints the table."""
+  del argv
+  from personalized_face.pipelines.training_timing import markdown, time_step
+
+  timings = time_step(
+    FLAGS.gin_file,
+    FLAGS.gin_param,
+    FLAGS.template,
+    FLAGS.groups,
+    FLAGS.frames,
+    FLAGS.repeats,
+    FLAGS.records_dir,
+  )
+  print(markdown(timings))
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux: kilobytes
+  print(f"{FLAGS.groups} groups of {FLAGS.frames} frames; peak memory {peak:.0f} MB")
+
+
+def run() -> None:
+  """Entry point of the console command."""
+  run_app(main)
+
+
+if __name__ == "__main__":
+  run()
