@@ -53,7 +53,7 @@ class SyntheticExpression(Synthetic):
       "Mean absolute error of the coefficients of each group's blendshapes, over the "
       f"frames in which one of them is truly at least {shown_from:g}; the average is "
       "over the groups. Driven face: RMSE over the template's vertices, mean over all "
-      "frames."
+      "frames. A frame without a face is in no mean."
     )
 
   def score(self, sample: Sample, prediction: Prediction) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What holds for all nine: faces that are not found, order, the points that are meant.
+"""What holds for every benchmark: faces not found, order, the points that are meant.
 
 That the ground truth scores zero and a known error what arithmetic says is tested with
 each benchmark's own fixtures; of NoW, whose script measures, it is tested here.
@@ -44,6 +44,7 @@ from personalized_face.evaluation.predictions import (
 )
 from personalized_face.evaluation.scans import Scans
 from personalized_face.evaluation.synthetic import Synthetic
+from personalized_face.evaluation.synthetic_expression import SyntheticExpression
 from personalized_face.evaluation.videos_300vw import Videos300VW
 from personalized_face.pipelines import evaluation
 
@@ -57,6 +58,9 @@ MADE = {
   "celeba": lambda root: CelebA(write_celeba(root)),
   "expression": lambda root: Expression(write_expressions(root)),
   "synthetic": lambda root: Synthetic(
+    write_synthetic(root), template=str(root / "template.npz")
+  ),
+  "synthetic_expression": lambda root: SyntheticExpression(
     write_synthetic(root), template=str(root / "template.npz")
   ),
 }
