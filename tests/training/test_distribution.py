@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -59,7 +60,9 @@ def _start(strategy, run_dir, records_dir, cluster=None, index=0):
 def _finish(process):
   said = process.communicate(timeout=240)[0]
   assert process.returncode == 0, said[-3000:]
-  return said.splitlines()[-1]
+  # Not the last line: TensorFlow complains when the other worker leaves first.
+  (line,) = re.findall(r"^(?:wrote|read)\b.*", said, re.MULTILINE)
+  return line
 
 
 def _losses(run_dir):
