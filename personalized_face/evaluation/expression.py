@@ -26,6 +26,8 @@ from personalized_face.evaluation import layouts
 from personalized_face.evaluation.benchmark import Row, Sample, mean, values
 from personalized_face.evaluation.predictions import Prediction
 
+# The least true coefficient with which a frame without a label shows a group.
+SHOWN_FROM = 0.2
 HEADINGS = {
   "eye_close": "Eye Close",
   "eye_wide": "Eye Wide",

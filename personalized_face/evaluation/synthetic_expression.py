@@ -15,7 +15,11 @@ import numpy as np
 from personalized_face.authoring.cache import DEFAULT
 from personalized_face.data import specs
 from personalized_face.evaluation.benchmark import Row, Sample, mean, values
-from personalized_face.evaluation.expression import HEADINGS, shown_group_errors
+from personalized_face.evaluation.expression import (
+  HEADINGS,
+  SHOWN_FROM,
+  shown_group_errors,
+)
 from personalized_face.evaluation.predictions import Prediction
 from personalized_face.evaluation.synthetic import MM_PER_DM, Synthetic
 
@@ -35,7 +39,7 @@ class SyntheticExpression(Synthetic):
     data_dir: str,
     template: str = DEFAULT,
     fps: float | None = 5.0,
-    shown_from: float = 0.2,
+    shown_from: float = SHOWN_FROM,
   ):
     """Lists the clips.
 

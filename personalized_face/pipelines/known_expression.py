@@ -12,12 +12,10 @@ from absl import logging
 
 from personalized_face.core.errors import UserError
 from personalized_face.data import specs
-from personalized_face.evaluation.expression import shown_group_errors
+from personalized_face.evaluation.expression import SHOWN_FROM, shown_group_errors
 from personalized_face.face_model.files import load_motion
 from personalized_face.pipelines.person_frames import Source
 from personalized_face.template.face_template import FaceTemplate
-
-_SHOWN_FROM = 0.2  # as SyntheticExpression's
 
 
 def known_expression(
@@ -69,7 +67,7 @@ def expression_figures(
         dict(zip(names, found.tolist(), strict=True)),
         dict(zip(names, true.tolist(), strict=True)),
         stems,
-        _SHOWN_FROM,
+        SHOWN_FROM,
       )
       for found, true in zip(values[known], truth[known], strict=True)
     ]

@@ -41,8 +41,8 @@ def write_scans(data_dir: str, template: str, output_dir: str, fps: float) -> in
   Raises:
     UserError: no clips there, or of another template.
   """
-  marks = load_template(template).anatomical_landmarks[list(_INNER)]
-  triangles = load_template(template).triangles
+  face = load_template(template)
+  marks = face.anatomical_landmarks[list(_INNER)]
   clips = Synthetic(data_dir, template=template, fps=fps)
   count = 0
   for sample in tqdm(clips.samples(), "scans", unit="scan"):
@@ -53,7 +53,7 @@ def write_scans(data_dir: str, template: str, output_dir: str, fps: float) -> in
     write_text(os.path.join(folder, "landmarks.txt"), _lines(vertices[marks]))
     # Last: a folder with a scan in it is complete.
     with replacing(os.path.join(folder, "scan.ply")) as temporary:
-      mesh = trimesh.Trimesh(vertices, triangles, process=False)
+      mesh = trimesh.Trimesh(vertices, face.triangles, process=False)
       with open(temporary, "wb") as file:
         file.write(mesh.export(file_type="ply"))
     count += 1

@@ -67,8 +67,9 @@ def train(
     keep_checkpoints: so many of the newest of each stage stay.
     micro_batches: a replica's part of a batch is computed in so many pieces, for
       batches that memory would not hold; see Trainer.
-    bfloat16: convolutions of the steps in bfloat16, on a CPU that has it. Statistics,
-      evaluation and exports stay float32.
+    bfloat16: convolutions of the steps in bfloat16, on a CPU that has it, and those of
+      the held-out measurements between them. What is recalibrated, evaluated or
+      exported after a stage is float32.
 
   Returns:
     The last logged terms of the last stage.
