@@ -8,7 +8,6 @@ from export.test_head_pose import make_motion
 from helpers import toy_template
 from node_tools import browse, served, validate_gltf, workshop
 from PIL import Image
-from toy_clip import toy_person, toy_system
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.uv import VertexSampler
@@ -27,16 +26,6 @@ from personalized_face.rendering.rasterize import triangle_ids
 
 SIZE = (240, 320)  # of the source picture
 FRAMES = 5
-
-
-@pytest.fixture(scope="module")
-def system():
-  return toy_system()
-
-
-@pytest.fixture(scope="module")
-def person(system):
-  return toy_person(system)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from toy_clip import StubDetector, picture, straight_path, toy_system, write_clip
+from toy_clip import StubDetector, picture, straight_path, write_clip
 
 from personalized_face.core.errors import UserError
 from personalized_face.data.gltf import read_gltf
@@ -17,11 +17,6 @@ from personalized_face.export.run_folder import write_reconstruction
 from personalized_face.export.view import clip_crops
 
 FRAMES = 5
-
-
-@pytest.fixture(scope="module")
-def system():
-  return toy_system()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from toy_clip import (
   StubDetector,
   picture,
   straight_path,
-  toy_system,
   write_clip,
 )
 
@@ -26,11 +25,6 @@ from personalized_face.export.retarget import (
 from personalized_face.export.run_folder import write_reconstruction
 from personalized_face.face_model.files import save_person
 from personalized_face.inference.render import ClipRenderer
-
-
-@pytest.fixture(scope="module")
-def system():
-  return toy_system()
 
 
 @pytest.fixture()

@@ -10,7 +10,6 @@ from toy_clip import (
   StubDetector,
   picture,
   straight_path,
-  toy_system,
   write_clip,
 )
 
@@ -18,11 +17,6 @@ from personalized_face.core.errors import UserError
 from personalized_face.data.video import read_frames
 from personalized_face.export.run_folder import write_reconstruction
 from personalized_face.face_model.files import load_motion, load_person
-
-
-@pytest.fixture(scope="module")
-def system():
-  return toy_system()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import gin
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy_clip import SIZE, toy_system
+from toy_clip import SIZE
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
@@ -98,11 +98,6 @@ def check_equal(system, images: np.ndarray, results: dict[str, np.ndarray]) -> N
       # Rounding may give a pixel on the border of two triangles to the other one.
       allowed = 1e-3 if name in ("picture", "mask") else 0.0
       assert far.mean() <= allowed, (signature, name, np.abs(result - value).max())
-
-
-@pytest.fixture(scope="module")
-def system():
-  return toy_system()
 
 
 @pytest.fixture(scope="module")

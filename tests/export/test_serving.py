@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy_clip import SIZE, toy_system
+from toy_clip import SIZE
 
 from personalized_face.export.benchmark import benchmark, table
 from personalized_face.export.saved_model import export
@@ -24,11 +24,6 @@ from personalized_face.export.serving_files import model_name
 ROOT = pathlib.Path(__file__).parents[2]
 # What the issue asks for between C, the command line and Python.
 AGREEMENT = 1e-4
-
-
-@pytest.fixture(scope="module")
-def system():
-  return toy_system()
 
 
 @pytest.fixture(scope="module")

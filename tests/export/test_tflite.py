@@ -11,8 +11,6 @@ from toy_clip import (
   SIZE,
   StubDetector,
   straight_path,
-  toy_person,
-  toy_system,
   write_clip,
 )
 
@@ -28,16 +26,6 @@ from personalized_face.inference.tflite_runner import (
 from personalized_face.inference.track import to_float
 
 FRAMES = 4
-
-
-@pytest.fixture(scope="module")
-def system():
-  return toy_system()
-
-
-@pytest.fixture(scope="module")
-def person(system):
-  return toy_person(system)
 
 
 @pytest.fixture(scope="module")

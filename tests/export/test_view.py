@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from node_tools import browse, served, workshop
 from PIL import Image
-from toy_clip import FPS, SIZE, straight_path, toy_person, toy_system, write_clip
+from toy_clip import FPS, SIZE, straight_path, write_clip
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
@@ -14,16 +14,6 @@ from personalized_face.export.view import write_view
 from personalized_face.face_model.files import Motion
 
 FRAMES = 6
-
-
-@pytest.fixture(scope="module")
-def system():
-  return toy_system()
-
-
-@pytest.fixture(scope="module")
-def person(system):
-  return toy_person(system)
 
 
 @pytest.fixture(scope="module")
