@@ -4,6 +4,7 @@ import os
 import pathlib
 import sys
 
+import gin
 import pytest
 
 # Before TensorFlow is imported anywhere: its start-up notices are not test results.
@@ -22,3 +23,10 @@ def shared_data() -> pathlib.Path:
       f"no test data in {folder}; set PERSONALIZED_FACE_DATA to a folder that has them"
     )
   return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_gin_left():
+  """A file's gin settings do not reach the next file's tests."""
+  yield
+  gin.clear_config()

@@ -2,9 +2,9 @@ r"""Drives a face with another person's video, or with a recorded motion.
 
   pface_retarget --run_dir=runs/mine --source=anna.mp4 --target=out/ben \
       --output_dir=out/anna_drives_ben
-  pface_retarget --run_dir=runs/mine --source=out/anna/motion.npz --target=hero.vrm \
+  pface_retarget --source=out/anna/motion.npz --target=hero.vrm \
       --output_dir=out/anna_drives_hero --gain=jawOpen=1.2 --neutral_frame=0
-  pface_retarget --run_dir=runs/mine --source=iphone_take.csv --target=puppet.obj \
+  pface_retarget --source=iphone_take.csv --target=puppet.obj \
       --output_dir=out/puppet --landmarks=puppet_landmarks.json
 
 The target is another person (a person.npz, a folder of pface_reconstruct, a video or an
@@ -20,7 +20,10 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "A run of pface_train.")
+flags.DEFINE_string("run_dir", None, "A run of pface_train; a video needs one.")
+flags.DEFINE_string(
+  "template", None, "Without --run_dir: 'default', if not given, or a template's .npz."
+)
 flags.DEFINE_multi_string(
   "source", None, "The driver's video (or images), or a motion: .npz, .json, .csv."
 )
@@ -49,7 +52,7 @@ flags.DEFINE_string(
   "tflite", None, "Tracks by this file of pface_export_tflite, quicker on a CPU."
 )
 flags.DEFINE_integer("num_threads", 2, "Of --tflite.", lower_bound=1)
-flags.mark_flags_as_required(["run_dir", "source", "target", "output_dir"])
+flags.mark_flags_as_required(["source", "target", "output_dir"])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -59,9 +62,9 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.export import retarget, shape_mapping
   from personalized_face.export.characters import is_character
   from personalized_face.inference.tflite_runner import open_track_net
-  from personalized_face.training.checkpoints import load_system
+  from personalized_face.tools._system import system_of
 
-  system, detector = load_system(FLAGS.run_dir), MediaPipeDetector()
+  system, detector = system_of(FLAGS.run_dir, FLAGS.template), MediaPipeDetector()
   driver = retarget.open_driver(
     system,
     FLAGS.source,

@@ -1,6 +1,6 @@
 r"""Shows a reconstructed person in a browser: one HTML file, nothing else needed.
 
-  pface_view --run_dir=runs/mine --person=out/anna --html=anna.html
+  pface_view --person=out/anna --html=anna.html
   pface_view --run_dir=runs/mine --person=out/anna --video=anna.mp4 --html=anna.html
 
 The face turns under the mouse; a slider for every blendshape; the clip plays beside its
@@ -18,12 +18,15 @@ from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run_dir", None, "The run of pface_train that made the person.")
+flags.DEFINE_string(
+  "template", None, "Without --run_dir: 'default', if not given, or a template's .npz."
+)
 flags.DEFINE_string("person", None, "A folder of pface_reconstruct, or a person.npz.")
 flags.DEFINE_string("motion", None, "A motion.npz; by default the one beside --person.")
 flags.DEFINE_string("video", None, "The clip; by default overlay.mp4 beside --person.")
 flags.DEFINE_bool("error_map", False, "--video is the clip; show the error against it.")
 flags.DEFINE_string("html", None, "The page to write.")
-flags.mark_flags_as_required(["run_dir", "person", "html"])
+flags.mark_flags_as_required(["person", "html"])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -34,9 +37,9 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.core.errors import UserError
   from personalized_face.export.avatar_files import load_reconstruction
   from personalized_face.export.view import clip_crops, write_view
-  from personalized_face.training.checkpoints import load_system
+  from personalized_face.tools._system import system_of
 
-  system = load_system(FLAGS.run_dir)
+  system = system_of(FLAGS.run_dir, FLAGS.template)
   person, motion = load_reconstruction(system, FLAGS.person, FLAGS.motion)
   overlay = os.path.join(FLAGS.person, "overlay.mp4")
   video = FLAGS.video or (overlay if os.path.isfile(overlay) else None)

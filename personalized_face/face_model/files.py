@@ -23,8 +23,8 @@ from personalized_face.template.face_template import FaceTemplate
 FORMAT_VERSION = 1
 _HALF_PRECISION = ("blendshape_corrections", "dynamic_albedo")
 _MAKE = {
-  "person": "make it again with `pface_reconstruct`",
-  "motion": "make it again with `pface_reconstruct` or `pface_retarget`",
+  "person": "make it again with `pface_reconstruct` or `pface_personalize`",
+  "motion": "make it again with `pface_reconstruct` or `pface_personalize`",
 }
 
 

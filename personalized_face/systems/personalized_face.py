@@ -108,9 +108,13 @@ class PersonalizedFace(keras.Model):
     Args:
       images: [B, N, H, W, 3] float32 in [0, 1]; any N >= 1.
       training: whether batch normalisation uses the batch's statistics.
+
+    Raises:
+      UserError: the system was built without networks.
     """
     if self.is_prior:
       return self.face_model.template_person(tf.shape(images)[0])
+    _require_network(self.model_net)
     raw = self.model_net(images, training=training)
     person = person_from_raw(
       raw, self.linear_mean_albedo, albedo_scale=self._albedo_scale
@@ -128,7 +132,12 @@ class PersonalizedFace(keras.Model):
     )
 
   def track(self, images: Tensor, training: bool = False) -> Tracking:
-    """TrackNet: [I, H, W, 3] float32 in [0, 1] to the Tracking [I, ...] of each."""
+    """TrackNet: [I, H, W, 3] float32 in [0, 1] to the Tracking [I, ...] of each.
+
+    Raises:
+      UserError: the system was built without networks.
+    """
+    _require_network(self.track_net)
     raw = self.track_net(images, training=training)
     return tracking_from_raw(raw, self.template.num_blendshapes)
 
@@ -220,6 +229,15 @@ class PersonalizedFace(keras.Model):
       mesh=FaceMesh(vertices=vertices, albedo=albedo),
       landmarks=self.project_landmarks(vertices_camera),
       rendering=self.renderer(vertices_camera, albedo, tracking.light),
+    )
+
+
+def _require_network(network: keras.Model | None) -> None:
+  if network is None:
+    raise UserError(
+      "Pictures need the networks of a trained run, but this is a template alone; give "
+      "a run with --run_dir, or have `pface_personalize` track the clip and give its "
+      "motion.npz and person.npz."
     )
 
 
