@@ -9,7 +9,7 @@ coefficients, head pose and light; with --person, geometry_*.tflite take coeffic
 and pose to that person's vertices and landmarks. int8 is calibrated on training frames
 of the records. tflite.json has every name, shape, type and unit. --benchmark then
 prints the landmark error on held-out frames and the time of a frame, beside Keras.
-A file of TrackNet also serves pface_reconstruct and pface_retarget.
+A file of TrackNet also serves pface_reconstruct, pface_track and pface_retarget.
 """
 
 from collections.abc import Sequence

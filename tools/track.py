@@ -42,7 +42,13 @@ flags.DEFINE_bool("realtime", False, "Plays a video at its own rate, dropping fr
 flags.DEFINE_float(
   "max_seconds", None, "Ends at this time of the source.", lower_bound=0.01
 )
-flags.DEFINE_integer("check_every", 15, "As in pface_reconstruct.", lower_bound=0)
+flags.DEFINE_integer(
+  "check_every",
+  15,
+  "Every so many frames the detector checks that the face is still where the tracker "
+  "looks; 0 never, as in the paper; 1 lets it lead, for trackers trained on one clip.",
+  lower_bound=0,
+)
 flags.DEFINE_string(
   "tflite", None, "Tracks by this file of pface_export_tflite, quicker on a CPU."
 )
