@@ -1,11 +1,13 @@
 r"""Times a training step and its parts: networks, decode, render, each loss, data.
 
-  pface_benchmark_training --gin_file=papers/personalized_face/stage1.gin
+  pface_benchmark_training --json=step.json
   pface_benchmark_training --gin_file=papers/personalized_face/stage1.gin \
       --gin_file=papers/personalized_face/desk.gin --records_dir=records
 
-Each part is timed by itself, forward and with its gradient, on one batch; beside it its
-share of the whole step. The peak memory is that of the process, TensorFlow included.
+The configuration is the paper's stage 1 unless --gin_file names others, the batch one
+group of N = 4 frames. Each part is timed by itself, forward and with its gradient, on
+one batch; beside it its share of the whole step. The peak memory is that of the
+process, TensorFlow included.
 """
 
 import resource
@@ -16,20 +18,27 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_string("gin_file", None, "Configurations, from the gin folder.")
+flags.DEFINE_multi_string(
+  "gin_file", ["papers/personalized_face/stage1.gin"], "Configurations."
+)
 flags.DEFINE_multi_string("gin_param", [], "Single values, 'name = value'.")
 flags.DEFINE_string("template", "default", "'default' or a template's .npz file.")
 flags.DEFINE_integer("groups", 1, "B, persons in the batch.", lower_bound=1)
 flags.DEFINE_integer("frames", 4, "N, frames of each.", lower_bound=1)
 flags.DEFINE_integer("repeats", 5, "The median of so many counts.", lower_bound=1)
 flags.DEFINE_string("records_dir", None, "Also times the input from these records.")
-flags.mark_flag_as_required("gin_file")
+flags.DEFINE_string("json", None, "A file for the figures.")
 
 
 def main(argv: Sequence[str]) -> None:
   """Prints the table."""
   del argv
-  from personalized_face.pipelines.training_timing import markdown, time_step
+  from personalized_face.export.files import write_json
+  from personalized_face.pipelines.training_timing import (
+    flat_figures,
+    markdown,
+    time_step,
+  )
 
   timings = time_step(
     FLAGS.gin_file,
@@ -42,6 +51,8 @@ def main(argv: Sequence[str]) -> None:
   )
   print(markdown(timings))
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux: kilobytes
+  if FLAGS.json:
+    write_json(FLAGS.json, flat_figures(timings) | {"peak_memory_mb": round(peak)})
   print(f"{FLAGS.groups} groups of {FLAGS.frames} frames; peak memory {peak:.0f} MB")
 
 

@@ -4,6 +4,7 @@ Each part is timed by itself, forward and backward, on the same batch; beside th
 whole step, which is less than their sum where TensorFlow overlaps them.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -71,7 +72,7 @@ def time_step(
     data = iter(
       make_dataset(records_dir, groups_per_batch=groups, frames_per_group=frames)
     )
-    found.append(_measure("data (a batch, alone)", lambda: next(data), 4 * repeats))
+    found.append(_measure("data", lambda: next(data), 4 * repeats))
   return found
 
 
@@ -181,6 +182,15 @@ def _median(call: Callable[[], object], repeats: int) -> float:
     call()
     taken.append(time.perf_counter() - start)
   return 1000 * float(np.median(taken))
+
+
+def flat_figures(timings: Sequence[Timing]) -> dict[str, float]:
+  """ "PART_forward_ms" and "PART_ms" (with gradients) of each part, for a JSON file."""
+  figures = {}
+  for name, forward, both in timings:
+    key = re.sub(r"\W+", "_", name.lower()).strip("_")
+    figures |= {f"{key}_forward_ms": round(forward, 3), f"{key}_ms": round(both, 3)}
+  return figures
 
 
 def markdown(timings: Sequence[Timing]) -> str:
