@@ -21,6 +21,7 @@ MAPPED = {
 COMMANDS = (
   "ablations",
   "benchmark_renderer",
+  "benchmark_tracking",
   "benchmark_training",
   "build_template",
   "build_tf_mesh_renderer",
@@ -37,6 +38,7 @@ COMMANDS = (
   "register",
   "retarget",
   "synthesize_data",
+  "track",
   "train",
   "view",
 )
