@@ -31,7 +31,13 @@ TASKS = {
     "train",
     "ablations",
   ),
-  "Measure": ("evaluate", "register", "benchmark_renderer", "benchmark_training"),
+  "Measure": (
+    "evaluate",
+    "register",
+    "benchmark_preparation",
+    "benchmark_renderer",
+    "benchmark_training",
+  ),
   "Templates and renderers": ("build_template", "build_tf_mesh_renderer"),
 }
 
