@@ -20,6 +20,7 @@ MAPPED = {
 
 COMMANDS = (
   "ablations",
+  "benchmark_preparation",
   "benchmark_renderer",
   "benchmark_tracking",
   "benchmark_training",

@@ -38,6 +38,14 @@ class Motion(NamedTuple):
   fps: float  # frames per second, of `times`
 
 
+class TemplateOf(NamedTuple):
+  """What a file says of the template that it was made with."""
+
+  name: str
+  hash: str
+  blendshape_names: tuple[str, ...]  # K
+
+
 def save_person(path: str, person: PersonModel, template: FaceTemplate) -> None:
   """Writes a person, under its name only once it is complete.
 
@@ -92,7 +100,7 @@ def save_motion(path: str, motion: Motion, template: FaceTemplate) -> None:
   arrays["boxes"] = np.asarray(motion.boxes, np.float32)
   arrays["frame_size"] = np.asarray(motion.frame_size, np.int32)
   arrays["fps"] = np.asarray(motion.fps, np.float64)
-  _require(arrays, _motion_shapes(template, len(arrays["times"])))
+  _require(arrays, _motion_shapes(template.num_blendshapes, len(arrays["times"])))
   _write(path, "motion", template, arrays)
 
 
@@ -102,7 +110,27 @@ def load_motion(path: str, template: FaceTemplate) -> Motion:
   Raises:
     UserError: no such file, not a motion, damaged, or made with another template.
   """
-  arrays = _read(path, "motion", template, _motion_shapes(template, None))
+  want = _motion_shapes(template.num_blendshapes, None)
+  return _motion(_read(path, "motion", template, want))
+
+
+def load_motion_as_is(path: str) -> tuple[Motion, TemplateOf]:
+  """Reads a motion where its template is not at hand.
+
+  Raises:
+    UserError: no such file, not a motion, or damaged.
+  """
+  arrays = _open(path, "motion")
+  try:
+    names = tuple(arrays["blendshape_names"].tolist())
+    _require(arrays, _motion_shapes(len(names), None))
+  except (KeyError, TypeError, ValueError) as error:
+    raise _damaged(path, "motion", error) from error
+  made_with = str(arrays["template_name"]), str(arrays["template_hash"])
+  return _motion(arrays), TemplateOf(*made_with, names)
+
+
+def _motion(arrays: dict[str, np.ndarray]) -> Motion:
   height, width = arrays["frame_size"].tolist()
   return Motion(
     times=arrays["times"],
@@ -123,11 +151,11 @@ def _person_shapes(template: FaceTemplate) -> dict[str, tuple]:
   }
 
 
-def _motion_shapes(template: FaceTemplate, frames: int | None) -> dict[str, tuple]:
+def _motion_shapes(num_blendshapes: int, frames: int | None) -> dict[str, tuple]:
   """`frames` None: as many as `times` has."""
   return {
     "times": (frames,),
-    "expression": (frames, template.num_blendshapes),
+    "expression": (frames, num_blendshapes),
     "rotation": (frames, 3),
     "translation": (frames, 3),
     "light": (frames, NUM_LIGHT_COEFFICIENTS, 3),
@@ -175,17 +203,15 @@ def _write(
       os.remove(temporary)
 
 
-def _read(
-  path: str, kind: str, template: FaceTemplate, want: dict[str, tuple]
-) -> dict[str, np.ndarray]:
-  """Reads and checks the arrays of a file of this kind."""
+def _open(path: str, kind: str) -> dict[str, np.ndarray]:
+  """Reads a file of this kind; what its arrays hold is not checked."""
   if not os.path.isfile(path):
     raise UserError(f"There is no {kind} file {path}; {_MAKE[kind]}.")
   try:
     with np.load(path, allow_pickle=False) as file:
       data = {name: file[name] for name in file.files}
     found, version = str(data["kind"]), int(data["format_version"])
-    made_with = str(data["template_name"]), str(data["template_hash"])
+    _ = str(data["template_name"]), str(data["template_hash"])
   # Damaged bytes make zipfile, zlib and numpy raise a dozen kinds of exception, among
   # them NotImplementedError, struct.error and MemoryError; nothing but reading is here.
   except Exception as error:
@@ -197,6 +223,15 @@ def _read(
       f"{path} has {kind} format {version}, this program reads {FORMAT_VERSION}; "
       f"{_MAKE[kind]}."
     )
+  return data
+
+
+def _read(
+  path: str, kind: str, template: FaceTemplate, want: dict[str, tuple]
+) -> dict[str, np.ndarray]:
+  """Reads and checks the arrays of a file of this kind, made with this template."""
+  data = _open(path, kind)
+  made_with = str(data["template_name"]), str(data["template_hash"])
   if made_with[1] != template.hash:
     raise UserError(
       f"{path} was made with the template {made_with[0]!r} ({made_with[1]}), and "
