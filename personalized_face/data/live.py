@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 
+from personalized_face import native_logs
 from personalized_face.core.errors import UserError
 from personalized_face.data.video import Frame, read_frames
 
@@ -30,7 +31,8 @@ def read_camera(index: int) -> Iterator[Frame]:
   Raises:
     UserError: it cannot be opened, or gives no picture.
   """
-  capture = cv2.VideoCapture(index)
+  with native_logs.silenced():  # OpenCV lists the drivers that know no such camera
+    capture = cv2.VideoCapture(index)
   try:
     start, count = 0.0, 0
     while True:

@@ -57,6 +57,8 @@ def test_what_a_kill_leaves_is_a_motion(system, tmp_path):
     np.testing.assert_array_equal(found.times, TIMES[: i + 1])
   check(found, system)
   assert found.fps == 30.0
+  with open(stream.partial) as file:
+    assert [line.split(",")[0] for line in file] == ["frame", "0", "1", "2"]
 
 
 def test_an_earlier_session_is_not_overwritten(system, tmp_path):
