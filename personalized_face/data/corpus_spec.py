@@ -13,6 +13,10 @@ from personalized_face.core.errors import UserError
 from personalized_face.data import landmark_files, specs
 
 KINDS = ("videos", "images")
+# What may stand in braces. Python's format would look up attributes too, and fill with
+# as many blanks as it is told.
+_NAME = re.compile(r"\{(\w+)\}")
+_FILE = re.compile(r"\{(stem|frame|frame:0?\d{1,2}d)\}")
 _REQUIRED = ("layout", "person", "clip", "source", "licence")
 
 
@@ -198,12 +202,27 @@ def _checked(values: Mapping[str, Any], container: type, where: str) -> dict[str
 
 
 def _check_names(spec: CorpusSpec) -> None:
-  """Persons and clips are made of what the layout has."""
+  """Persons and clips are made of what the layout has, files of a frame and a stem."""
   known = {*spec.names, *(("identity",) if spec.identities else ())}
+  if not all(name.isidentifier() for name in spec.names):
+    raise UserError(f"The corpus {spec.name} has a layout with a name of digits.")
   for key in ("person", "clip", "appearance"):
-    unknown = set(re.findall(r"\{(\w+)", getattr(spec, key))) - known
-    if unknown:
+    if unknown := set(_fields(spec, key, getattr(spec, key), _NAME)) - known:
       raise UserError(
-        f"The corpus {spec.name} names {sorted(unknown)[0]!r} in its {key}, which its "
+        f"The corpus {spec.name} names {min(unknown)!r} in its {key}, which its "
         f"layout {spec.layout} has not."
       )
+  for key in ("landmarks", "parsing"):
+    if files := getattr(spec, key):
+      _fields(spec, key, files.files, _FILE)
+
+
+def _fields(spec: CorpusSpec, key: str, text: str, field: re.Pattern) -> list[str]:
+  """The names in a text's braces; UserError for braces of another kind."""
+  if set(field.sub("", text)) & set("{}"):
+    example = "{clip}" if field is _NAME else "{stem} or {frame:06d}"
+    raise UserError(
+      f"The corpus {spec.name} has {key}: {text!r}; write names in braces, such as "
+      f"{example}."
+    )
+  return field.findall(text)

@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, PARSING_CLASSES
 from personalized_face.data import truth as clip_truth
+from personalized_face.data.video import decode_picture
 
 FORMAT_VERSION = 1
 MAX_FRAMES = 64
@@ -66,7 +68,8 @@ class ClipFrames(NamedTuple):
 _ARRAY_FIELDS = ("indices", "times", "landmarks", "boxes", "squares")
 _OPTIONAL_FIELDS = ("source_frames", "confidence", "sharpness")
 _OPTIONAL_TEXTS = ("landmark_source", "parsing_source")
-_PER_FRAME = (*_ARRAY_FIELDS, *_OPTIONAL_FIELDS, "images", "parsing")
+_REQUIRED = (*_ARRAY_FIELDS, "images", "parsing")
+_PER_FRAME = (*_REQUIRED, *_OPTIONAL_FIELDS)
 
 
 def feature_specs() -> dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature]:
@@ -117,14 +120,20 @@ def encode_labels(labels: np.ndarray) -> bytes:
 
 
 def decode_image(data: bytes) -> np.ndarray:
-  """A JPEG of a record as [size, size, 3] uint8 RGB."""
-  image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-  return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+  """A JPEG of a record as [size, size, 3] uint8 RGB; UserError if damaged."""
+  return cv2.cvtColor(_decoded(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def decode_labels(data: bytes) -> np.ndarray:
-  """A PNG of a record as [size, size] uint8."""
-  return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+  """A PNG of a record as [size, size] uint8; UserError if damaged."""
+  return _decoded(data, cv2.IMREAD_GRAYSCALE)
+
+
+def _decoded(data: bytes, flags: int) -> np.ndarray:
+  image = decode_picture(np.frombuffer(data or b"\0", np.uint8), flags)
+  if image is None:
+    raise UserError("A picture in the records is damaged; prepare the records again.")
+  return image
 
 
 def parts(clip: ClipFrames, max_frames: int = MAX_FRAMES) -> list[ClipFrames]:
@@ -180,9 +189,17 @@ def utf8(text: str) -> bytes:
 
 
 def from_example(serialized: bytes) -> ClipFrames:
-  """A record's frames, pictures still encoded."""
+  """A record's frames, pictures still encoded.
+
+  Raises:
+    ValueError, tf.errors.OpError: not a record, or not of as many frames as it says.
+  """
   values = tf.io.parse_single_example(serialized, feature_specs())
   values = {name: value.numpy() for name, value in values.items()}
+  count = int(values["num_frames"])
+  for name in _PER_FRAME:
+    if len(values[name]) != count and (len(values[name]) or name in _REQUIRED):
+      raise ValueError(f"{name} of {len(values[name])} frames, not {count}")
   names = ("person", "clip", "source", *_OPTIONAL_TEXTS)
   texts = {name: values[name].decode() for name in names}
   numbers = {name: int(values[name]) for name in ("frame_height", "frame_width")}
