@@ -234,7 +234,8 @@ def features_json(size: int) -> dict:
       f"(source - (left, top)) * {size} / side",
       "source_frames": "int64 [F]: number of the frame in the source, from 0",
       "confidence": "float32 [F]: of the face detector, in [0, 1]",
-      "sharpness": "float32 [F]: variance of the Laplacian of the face at 112 px",
+      "sharpness": "float32 [F]: variance of the Laplacian of the face at 112 px, at "
+      "least usual contrast",
       "landmark_source": "bytes, UTF-8: what the landmarks come from",
       "parsing_source": "bytes, UTF-8: what the parsing maps come from, with the order "
       "of the labels that were read",

@@ -64,7 +64,7 @@ def main(folder: pathlib.Path, count: int, clips: list[str]) -> int:
     "| killed after s | done by then | exit status of the second run | same bytes |"
   )
   print("|---|---|---|---|")
-  draw, wrong = random.Random(0), 0
+  draw, wrong = random.Random(folder.name), 0  # other names, other moments
   for i in range(count):
     output = folder / f"killed_{i}"
     # A second to find its legs: before it, there is nothing to kill.

@@ -78,3 +78,20 @@ def test_sharpness_falls_with_blur_and_not_with_size():
   ]
   assert values == sorted(values, reverse=True) and values[0] > 100 * values[-1]
   assert sharpness(fine, landmarks + 1000) == 0.0
+
+
+def test_a_dim_face_in_focus_is_not_blurred():
+  """Little contrast counts as usual contrast down to half of it; noise does not."""
+  rng = np.random.default_rng(0)
+  pattern = np.repeat(rng.choice([-1.0, 1.0], (224, 224, 1)), 3, axis=-1)
+  landmarks = np.array([[0.0, 0], [224, 224]] * 34, np.float32)
+
+  def value(amplitude):
+    image = np.round(128 + amplitude * pattern).astype(np.uint8)
+    return sharpness(image, landmarks)
+
+  # Averaged to half the size, the deviation is half of the amplitude.
+  usual, dim, dimmest, noise = (value(2 * std) for std in (24, 16, 12, 3))
+  np.testing.assert_allclose([dim, dimmest], usual, rtol=0.05)  # whole grey levels
+  np.testing.assert_allclose(noise, usual / 16, rtol=0.1)
+  assert value(2 * 48) > 3.5 * usual
