@@ -20,7 +20,7 @@ PYTHON ?=
 LOCK ?= requirements.lock
 # Given to pytest, such as PYTEST_ARGS="tests/core -x".
 PYTEST_ARGS ?=
-# Test files that run at a time; each process takes up to 3 GB.
+# Test files that run at a time; each process takes up to 4 GB.
 WORKERS ?= 2
 
 # The shell gets them as variables, so that a path may hold spaces and quotes.
