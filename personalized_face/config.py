@@ -18,6 +18,7 @@ import inspect
 import os
 import pkgutil
 import re
+import tokenize
 from collections.abc import Callable, Sequence
 
 import gin
@@ -27,8 +28,12 @@ import personalized_face
 from personalized_face import resources
 from personalized_face.core.errors import UserError
 
-# What gin, and the `import` and `include` lines of a gin file, raise on bad input.
-_GIN_ERRORS = (ValueError, SyntaxError, OSError, ImportError)
+# What gin, and the `import` and `include` lines of a gin file, raise on bad input; the
+# last ones for a file that ends early, one that includes itself, and mangled names.
+_GIN_ERRORS = (
+  *(ValueError, SyntaxError, OSError, ImportError),
+  *(tokenize.TokenError, RecursionError, TypeError, LookupError),
+)
 # How gin says that a call lacks a value: one marked REQUIRED, one without a default.
 _MISSING_VALUE = (
   r"Required bindings for `(?P<name>.+?)` not provided.*?\[(?P<missing>.+?)\]",
@@ -73,9 +78,13 @@ def operative_config_text() -> str:
 def save_operative(path: str) -> None:
   """Writes the operative config to a file that is either complete or not there."""
   partial = f"{path}.partial"
-  with open(partial, "w", encoding="utf-8") as file:
-    file.write(operative_config_text())
-  os.replace(partial, path)
+  try:
+    with open(partial, "w", encoding="utf-8") as file:
+      file.write(operative_config_text())
+    os.replace(partial, path)
+  finally:
+    if os.path.exists(partial):
+      os.remove(partial)
 
 
 @gin.configurable(module="config")

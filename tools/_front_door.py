@@ -34,6 +34,7 @@ TASKS = {
   "Measure": (
     "evaluate",
     "register",
+    "benchmark_preparation",
     "benchmark_renderer",
     "benchmark_tracking",
     "benchmark_training",

@@ -8,10 +8,12 @@ import numpy as np
 
 from personalized_face.authoring.obj_files import ObjMesh
 from personalized_face.core.errors import UserError
-from personalized_face.data.gltf import GltfFile, read_gltf
+from personalized_face.data.gltf import DAMAGE, GltfFile, read_gltf
 from personalized_face.data.gltf_nodes import world_matrices
+from personalized_face.template.face_template import can_name_a_file
 
 _TRIANGLES = 4
+_MOST_NUMBERS = 1 << 28  # of all displacements; see export/characters.py
 
 
 def read_shapes(path: str) -> tuple[ObjMesh, dict[str, np.ndarray]]:
@@ -34,12 +36,12 @@ def read_shapes(path: str) -> tuple[ObjMesh, dict[str, np.ndarray]]:
   required = file.document.get("extensionsRequired", [])
   if required:
     raise UserError(
-      f"{path} needs the glTF extensions {', '.join(required)}, which are not read "
-      "here; export it without compression."
+      f"{path} needs the glTF extensions {required}, which are not read here; export "
+      "it without compression."
     )
   try:
     return _face(file)
-  except (LookupError, TypeError, ValueError) as error:
+  except DAMAGE as error:
     raise UserError(
       f"{path} is not a readable glTF file ({type(error).__name__}: {error})."
     ) from error
@@ -58,7 +60,17 @@ def _face(file: GltfFile) -> tuple[ObjMesh, dict[str, np.ndarray]]:
       f"{file.path} names {len(set(names))} of its {targets[chosen]} morph targets; "
       "export it with a name for each (mesh.extras.targetNames)."
     )
+  for name in names:
+    if not isinstance(name, str) or not can_name_a_file(name):
+      raise UserError(
+        f"{file.path} names a morph target {name!r}, and names become those of files; "
+        "rename it."
+      )
   positions, uv, triangles, moves = _primitives(file, mesh)
+  if not all(np.isfinite(array).all() for array in (positions, uv, moves)):
+    raise ValueError("it has positions that are not finite")
+  if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(positions):
+    raise ValueError("it has triangles that point outside its vertices")
   world = _world(file, chosen)
   positions = positions @ world[:3, :3].T + world[:3, 3]
   moves = moves @ world[:3, :3].T  # [K, X, 3]
@@ -102,6 +114,8 @@ def _primitives(file: GltfFile, mesh: dict):
       file.array(part["indices"]).reshape(-1) if "indices" in part else range(count)
     )
     triangles.append(np.asarray(corners, np.int64).reshape(-1, 3) + start)
+    if count * 3 * len(part["targets"]) > _MOST_NUMBERS:
+      raise ValueError(f"{len(part['targets'])} morph targets of {count} vertices")
     moves.append(
       [
         file.array(target["POSITION"]).astype(np.float64)

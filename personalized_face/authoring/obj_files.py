@@ -106,9 +106,9 @@ def _polygons(
   sizes = [len(row) for row in words]
   try:
     numbers = [_number(word, part) for row in words for word in row]
-  except ValueError as error:
+    numbers = np.array(numbers, np.int64)
+  except (ValueError, OverflowError) as error:
     raise UserError(f"{path} has a polygon that cannot be read ({error}).") from error
-  numbers = np.array(numbers, np.int64)
   # Negative ones count back from the last one read before the polygon.
   back = numbers + np.repeat([read[part] for _, read in lines[b"f"]], sizes)
   indices = np.select([numbers >= 0, back >= 0], [numbers - 1, back], -2)
@@ -153,7 +153,10 @@ def _table(rows: list[bytes], columns: int, path: str) -> np.ndarray:
     return np.zeros([0, columns])
   try:
     values = np.array(b" ".join(rows).split(), np.float64)
-    return values.reshape(len(rows), -1)[:, :columns].reshape(len(rows), columns)
+    values = values.reshape(len(rows), -1)[:, :columns].reshape(len(rows), columns)
+    if not np.isfinite(values).all():
+      raise ValueError("a number is not finite")
+    return values
   except ValueError as error:
     raise UserError(
       f"{path} is not a readable mesh: a line of it cannot be read ({error})."

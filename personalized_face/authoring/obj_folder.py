@@ -80,6 +80,8 @@ def read_landmarks(path: str, vertices: np.ndarray) -> np.ndarray:
     with open(path, encoding="utf-8") as file:
       text = " ".join(line.split("#")[0] for line in file).replace(",", " ")
     numbers = np.array(text.split(), np.float64)
+    if not np.isfinite(numbers).all():
+      raise ValueError("a number is not finite")
   except (OSError, ValueError) as error:
     raise UserError(f"The landmark file {path} cannot be read ({error}).") from error
   if len(numbers) == 3 * NUM_LANDMARKS:

@@ -38,8 +38,9 @@ class Preparation:
       source) has no detail to learn from, and the frame is dropped.
     min_confidence: of the face detector, in [0, 1]; below it the face counts as
       occluded. A half covered face has 0.66, clear ones 0.82 to 0.96.
-    min_sharpness: see gates.sharpness; below it the frame is blurred. Of nine clips
-      the frames with visible motion blur have 22 to 30, the softest of the others 52.
+    min_sharpness: see gates.sharpness; below it the frame is blurred. Of twenty clips
+      the frames with strong motion blur have 22 to 30, two with some 34 and 39, all
+      others 42 and more; turned heads (to 46 degrees) have no less than frontal ones.
     min_frames: a clip with fewer usable frames than this for training is left out; N
       of the groups that will be drawn from it.
   """
@@ -50,7 +51,7 @@ class Preparation:
   square_smoothing: float = 0.5
   min_face_pixels: float = 100.0
   min_confidence: float = 0.7
-  min_sharpness: float = 30.0
+  min_sharpness: float = 32.0
   min_frames: int = 4
 
 

@@ -13,6 +13,10 @@ from personalized_face.core.errors import UserError
 from personalized_face.data import landmark_files, specs
 
 KINDS = ("videos", "images")
+# What may stand in braces. Python's format would look up attributes too, and fill with
+# as many blanks as it is told.
+_NAME = re.compile(r"\{(\w+)\}")
+_FILE = re.compile(r"\{(stem|frame|frame:0?\d{1,2}d)\}")
 _REQUIRED = ("layout", "person", "clip", "source", "licence")
 
 
@@ -32,6 +36,14 @@ class LabelFiles:
   files: str  # beside the clip: "labels/{frame:06d}.png", "{stem}.png"
   order: str  # a file of data_specs/labels
   first_frame: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TruthFiles:
+  """Where a corpus of rendered clips has what is true of them; see data/truth.py."""
+
+  motion: str  # beside the clip: "{stem}_motion.npz"
+  person: str = ""  # "{stem}_person.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +77,7 @@ class CorpusSpec:
     identities: a file of "name person" lines beside the layout, where the path does
       not tell the person; its first column is a file's name.
     clip_rule, landmarks, parsing: see there; None where MediaPipe does it.
+    truth: see there; None where nobody knows it.
   """
 
   name: str
@@ -85,6 +98,7 @@ class CorpusSpec:
   clip_rule: ClipRule = ClipRule()
   landmarks: LandmarkFiles | None = None
   parsing: LabelFiles | None = None
+  truth: TruthFiles | None = None
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -117,6 +131,7 @@ def load(name_or_path: str) -> CorpusSpec:
     )
   if not 0 <= spec.held_out < 1 or not spec.weight > 0:
     raise UserError(f"The corpus {name} needs held_out in [0, 1) and a weight above 0.")
+  _check_truth(spec)
   if spec.landmarks and not spec.landmarks.files.endswith(landmark_files.FORMATS):
     raise UserError(
       f"The corpus {name} has landmarks in {spec.landmarks.files}; known are "
@@ -125,7 +140,27 @@ def load(name_or_path: str) -> CorpusSpec:
   return spec
 
 
-_SECTIONS = {"clip_rule": ClipRule, "landmarks": LandmarkFiles, "parsing": LabelFiles}
+def _check_truth(spec: CorpusSpec) -> None:
+  """Truth is beside a video, under a name made of the video's."""
+  if spec.truth is None:
+    return
+  if spec.kind != "videos":
+    raise UserError(f"The corpus {spec.name} has truth, which only videos can have.")
+  for files in dataclasses.astuple(spec.truth):
+    unknown = set(re.findall(r"\{(.*?)\}", files)) - {"stem"}
+    if unknown:
+      raise UserError(
+        f"The corpus {spec.name} names {sorted(unknown)[0]!r} in {files}, where only "
+        "{stem} can stand."
+      )
+
+
+_SECTIONS = {
+  "clip_rule": ClipRule,
+  "landmarks": LandmarkFiles,
+  "parsing": LabelFiles,
+  "truth": TruthFiles,
+}
 _TYPES = {
   "str": str,
   "int": int,
@@ -167,12 +202,27 @@ def _checked(values: Mapping[str, Any], container: type, where: str) -> dict[str
 
 
 def _check_names(spec: CorpusSpec) -> None:
-  """Persons and clips are made of what the layout has."""
+  """Persons and clips are made of what the layout has, files of a frame and a stem."""
   known = {*spec.names, *(("identity",) if spec.identities else ())}
+  if not all(name.isidentifier() for name in spec.names):
+    raise UserError(f"The corpus {spec.name} has a layout with a name of digits.")
   for key in ("person", "clip", "appearance"):
-    unknown = set(re.findall(r"\{(\w+)", getattr(spec, key))) - known
-    if unknown:
+    if unknown := set(_fields(spec, key, getattr(spec, key), _NAME)) - known:
       raise UserError(
-        f"The corpus {spec.name} names {sorted(unknown)[0]!r} in its {key}, which its "
+        f"The corpus {spec.name} names {min(unknown)!r} in its {key}, which its "
         f"layout {spec.layout} has not."
       )
+  for key in ("landmarks", "parsing"):
+    if files := getattr(spec, key):
+      _fields(spec, key, files.files, _FILE)
+
+
+def _fields(spec: CorpusSpec, key: str, text: str, field: re.Pattern) -> list[str]:
+  """The names in a text's braces; UserError for braces of another kind."""
+  if set(field.sub("", text)) & set("{}"):
+    example = "{clip}" if field is _NAME else "{stem} or {frame:06d}"
+    raise UserError(
+      f"The corpus {spec.name} has {key}: {text!r}; write names in braces, such as "
+      f"{example}."
+    )
+  return field.findall(text)

@@ -44,7 +44,23 @@ _ELEMENT_SIZES = {
 }
 _TYPE_OF_SIZE = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963  # bufferView.target
+_LISTS = (
+  *("accessors", "buffers", "bufferViews", "images", "meshes"),
+  *("nodes", "scenes", "textures"),
+)
 _MAGIC, _VERSION, _JSON_CHUNK, _BINARY_CHUNK = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
+# What damaged JSON of any shape makes of the code that walks through it.
+DAMAGE = (
+  LookupError,
+  TypeError,
+  ValueError,
+  AttributeError,
+  ArithmeticError,
+  RecursionError,
+)
+# What an accessor without data of its own (zeros) may promise: as many elements as the
+# file has bytes, or these.
+_MOST_ZEROS = 1 << 20
 
 
 class GltfWriter:
@@ -176,7 +192,7 @@ class GltfFile(NamedTuple):
     try:
       accessor = self.items("accessors")[index]
       return self._filled(accessor)
-    except (LookupError, TypeError, ValueError) as error:
+    except DAMAGE as error:
       raise UserError(
         f"{self.path} is damaged: accessor {index} cannot be read ({error}); export "
         "it again."
@@ -187,6 +203,11 @@ class GltfFile(NamedTuple):
     image = self.items("images")[self.items("textures")[texture]["source"]]
     return self._view(image["bufferView"])
 
+  def _require_count(self, count: int) -> None:
+    """Raises ValueError for more zeros than the file can have elements beside them."""
+    if not 0 <= count <= max(_MOST_ZEROS, sum(map(len, self.buffers))):
+      raise ValueError(f"{count} zeros")
+
   def _filled(self, accessor: dict) -> np.ndarray:
     dtype = _COMPONENTS[accessor["componentType"]]
     count, size = accessor["count"], _ELEMENT_SIZES[accessor["type"]]
@@ -194,6 +215,7 @@ class GltfFile(NamedTuple):
       start = accessor.get("byteOffset", 0)
       values = self._elements(accessor["bufferView"], start, dtype, count, size)
     else:
+      self._require_count(count)
       values = np.zeros([count, size], dtype)
     if "sparse" in accessor:
       sparse, values = accessor["sparse"], values.copy()
@@ -214,6 +236,8 @@ class GltfFile(NamedTuple):
   ) -> np.ndarray:
     """[count, size] from a view, which may interleave several accessors."""
     stride = self.items("bufferViews")[view].get("byteStride", dtype.itemsize * size)
+    if stride < dtype.itemsize * size:
+      raise ValueError(f"its elements overlap, {stride} bytes apart")
     return np.ndarray(
       (count, size), dtype, self._view(view), start, (stride, dtype.itemsize)
     )
@@ -245,14 +269,9 @@ def read_gltf(path: str) -> GltfFile:
     buffers = tuple(
       _buffer(path, entry, binary) for entry in document.get("buffers", [])
     )
-  except (
-    LookupError,
-    TypeError,
-    ValueError,
-    OSError,
-    struct.error,
-    binascii.Error,
-  ) as error:
+    if not all(isinstance(document.get(kind, []), list) for kind in _LISTS):
+      raise ValueError(f"one of {', '.join(_LISTS)} is no list")
+  except (*DAMAGE, OSError, struct.error, binascii.Error) as error:
     raise UserError(
       f"{path} is not a readable glTF file ({error}); export it again as .glb."
     ) from error

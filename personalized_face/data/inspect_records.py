@@ -94,7 +94,7 @@ def _optional(values: np.ndarray, index: int) -> tuple[float]:
 
 def _light(image: bytes, parsing: bytes) -> tuple[float, float]:
   """Mean grey of the skin, and log2 of its right half over its left."""
-  grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
+  grey = record_format.decode_labels(image)  # one channel, whatever it shows
   rows, columns = np.nonzero(
     record_format.decode_labels(parsing) == PARSING_CLASSES.index("skin")
   )

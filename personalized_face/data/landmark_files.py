@@ -63,15 +63,17 @@ class LandmarkReader:
       points = _read_pts(path)
     else:
       points = _read_mat(path)
-    return None if points is None else (points + self._offset).astype(np.float32)
+    # What then is not finite, data/gates.py drops with its frame.
+    with np.errstate(over="ignore"):
+      return None if points is None else (points + self._offset).astype(np.float32)
 
 
 def _read_pts(path: str) -> np.ndarray:
-  with open(path, encoding="utf-8", errors="replace") as file:
-    match = re.search(r"\{([^}]*)\}", file.read())
   try:
+    with open(path, encoding="utf-8", errors="replace") as file:
+      match = re.search(r"\{([^}]*)\}", file.read())
     points = np.array((match[1] if match else "").split(), np.float64).reshape(-1, 2)
-  except ValueError as error:
+  except (OSError, ValueError) as error:
     raise UserError(f"{path} is not a .pts file ({error}).") from error
   return _checked(points, path)
 
@@ -79,15 +81,16 @@ def _read_pts(path: str) -> np.ndarray:
 def _read_mat(path: str) -> np.ndarray:
   from scipy import io
 
+  names = ("pt3d_68", "pts_2d", "pts_3d")
   try:
-    arrays = io.loadmat(path)
+    arrays = io.loadmat(path, variable_names=names)
+    points = {n: np.asarray(arrays[n], np.float64) for n in names if n in arrays}
   except Exception as error:  # scipy raises half a dozen kinds for damaged files
     raise UserError(f"{path} is not a readable .mat file ({error}).") from error
-  for name in ("pt3d_68", "pts_2d", "pts_3d"):
-    if name in arrays:
-      points = np.asarray(arrays[name], np.float64)
-      points = points.T if points.shape[0] in (2, 3) else points
-      return _checked(points[:, :2], path)
+  for array in points.values():
+    array = np.atleast_2d(array)
+    array = array.T if array.shape[0] in (2, 3) else array
+    return _checked(array[:, :2], path)
   raise UserError(f"{path} has neither pt3d_68 nor pts_2d nor pts_3d in it.")
 
 
@@ -104,12 +107,12 @@ def _read_csv(path: str) -> dict[int, np.ndarray]:
         table[int(float(row.get("frame", -1)))] = np.array(points, np.float64)
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise UserError(f"{path} cannot be read ({error}).") from error
-  except (KeyError, TypeError, ValueError, AttributeError) as error:
+  except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
     raise UserError(
       f"{path} is not a table of landmarks ({error}); it needs the columns x_0 to x_67 "
       "and y_0 to y_67 with numbers in them."
     ) from error
-  return table
+  return {frame: _checked(points, path) for frame, points in table.items()}
 
 
 def _checked(points: np.ndarray, path: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from personalized_face.core import mediapipe_regions as regions
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import PARSING_CLASSES
 from personalized_face.data import specs
+from personalized_face.data.video import decode_picture, file_bytes
 
 # Painted in this order, each over the ones before: where regions of a turned head
 # overlap in the picture, the nose is in front.
@@ -141,8 +142,8 @@ def read_label_png(path: str, order: str) -> np.ndarray:
     UserError: not a readable single-channel image, unknown order, unknown numbers.
   """
   table = label_table(order)
-  image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
-  if image is None or image.ndim != 2:
+  image = decode_picture(file_bytes(path), cv2.IMREAD_UNCHANGED)
+  if image is None or image.ndim != 2 or image.dtype.kind != "u":
     raise UserError(f"{path} is not a single-channel label image; give a grey PNG.")
   if image.max() >= len(table):
     raise UserError(
@@ -155,11 +156,14 @@ def read_label_png(path: str, order: str) -> np.ndarray:
 def label_table(order: str) -> np.ndarray:
   """For each class number of another parser ours, [classes] uint8."""
   spec = specs.load("labels", order, required=("source", "licence", "classes"))
+  if not isinstance(spec["classes"], list):
+    raise UserError(f"data_specs/labels/{order}.yaml needs a list under classes.")
   return np.array([_our_class(order, entry) for entry in spec["classes"]], np.uint8)
 
 
 def _our_class(order: str, entry: Sequence[str]) -> int:
-  if len(entry) != 2 or entry[1] not in PARSING_CLASSES:
+  is_pair = isinstance(entry, list) and len(entry) == 2
+  if not is_pair or entry[1] not in PARSING_CLASSES:
     raise UserError(
       f"data_specs/labels/{order}.yaml maps {entry!r}; write [their name, our name], "
       f"ours one of {', '.join(PARSING_CLASSES)}."

@@ -14,7 +14,10 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, PARSING_CLASSES
+from personalized_face.data import truth as clip_truth
+from personalized_face.data.video import decode_picture
 
 FORMAT_VERSION = 1
 MAX_FRAMES = 64
@@ -42,6 +45,7 @@ class ClipFrames(NamedTuple):
   sharpness: np.ndarray = np.zeros(0, np.float32)  # [F], see data/gates.py
   landmark_source: str = ""  # what the landmarks come from
   parsing_source: str = ""  # what the parsing maps come from, label order included
+  truth: clip_truth.Truth | None = None  # of a synthetic clip, see data/truth.py
 
   @property
   def num_frames(self) -> int:
@@ -56,13 +60,16 @@ class ClipFrames(NamedTuple):
       if len(values[field]):
         values[field] = values[field][chosen]
     files = {f: [getattr(self, f)[i] for i in chosen] for f in ("images", "parsing")}
+    if self.truth is not None:
+      files["truth"] = self.truth.take(chosen)
     return self._replace(**values, **files)
 
 
 _ARRAY_FIELDS = ("indices", "times", "landmarks", "boxes", "squares")
 _OPTIONAL_FIELDS = ("source_frames", "confidence", "sharpness")
 _OPTIONAL_TEXTS = ("landmark_source", "parsing_source")
-_PER_FRAME = (*_ARRAY_FIELDS, *_OPTIONAL_FIELDS, "images", "parsing")
+_REQUIRED = (*_ARRAY_FIELDS, "images", "parsing")
+_PER_FRAME = (*_REQUIRED, *_OPTIONAL_FIELDS)
 
 
 def feature_specs() -> dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature]:
@@ -89,6 +96,7 @@ def feature_specs() -> dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceF
       name: tf.io.FixedLenSequenceFeature(shape, dtype, allow_missing=True)
       for name, (shape, dtype) in frames.items()
     },
+    **clip_truth.feature_specs(),
   }
 
 
@@ -112,14 +120,20 @@ def encode_labels(labels: np.ndarray) -> bytes:
 
 
 def decode_image(data: bytes) -> np.ndarray:
-  """A JPEG of a record as [size, size, 3] uint8 RGB."""
-  image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-  return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+  """A JPEG of a record as [size, size, 3] uint8 RGB; UserError if damaged."""
+  return cv2.cvtColor(_decoded(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def decode_labels(data: bytes) -> np.ndarray:
-  """A PNG of a record as [size, size] uint8."""
-  return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+  """A PNG of a record as [size, size] uint8; UserError if damaged."""
+  return _decoded(data, cv2.IMREAD_GRAYSCALE)
+
+
+def _decoded(data: bytes, flags: int) -> np.ndarray:
+  image = decode_picture(np.frombuffer(data or b"\0", np.uint8), flags)
+  if image is None:
+    raise UserError("A picture in the records is damaged; prepare the records again.")
+  return image
 
 
 def parts(clip: ClipFrames, max_frames: int = MAX_FRAMES) -> list[ClipFrames]:
@@ -162,6 +176,9 @@ def to_example(clip: ClipFrames, part: int = 0, num_parts: int = 1) -> bytes:
     "landmark_source": strings([utf8(clip.landmark_source)]),
     "parsing_source": strings([utf8(clip.parsing_source)]),
   }
+  if clip.truth is not None:
+    for name, value in clip_truth.features(clip.truth).items():
+      features[name] = strings(value) if isinstance(value, list) else floats(value)
   example = tf.train.Example(features=tf.train.Features(feature=features))
   return example.SerializeToString(deterministic=True)
 
@@ -172,14 +189,23 @@ def utf8(text: str) -> bytes:
 
 
 def from_example(serialized: bytes) -> ClipFrames:
-  """A record's frames, pictures still encoded."""
+  """A record's frames, pictures still encoded.
+
+  Raises:
+    ValueError, tf.errors.OpError: not a record, or not of as many frames as it says.
+  """
   values = tf.io.parse_single_example(serialized, feature_specs())
   values = {name: value.numpy() for name, value in values.items()}
+  count = int(values["num_frames"])
+  for name in _PER_FRAME:
+    if len(values[name]) != count and (len(values[name]) or name in _REQUIRED):
+      raise ValueError(f"{name} of {len(values[name])} frames, not {count}")
   names = ("person", "clip", "source", *_OPTIONAL_TEXTS)
   texts = {name: values[name].decode() for name in names}
   numbers = {name: int(values[name]) for name in ("frame_height", "frame_width")}
   arrays = {name: values[name] for name in _PER_FRAME}
-  return ClipFrames(**texts, **numbers, **arrays)
+  truth = clip_truth.from_features(values)
+  return ClipFrames(**texts, **numbers, **arrays, truth=truth)
 
 
 def features_json(size: int) -> dict:
@@ -208,9 +234,11 @@ def features_json(size: int) -> dict:
       f"(source - (left, top)) * {size} / side",
       "source_frames": "int64 [F]: number of the frame in the source, from 0",
       "confidence": "float32 [F]: of the face detector, in [0, 1]",
-      "sharpness": "float32 [F]: variance of the Laplacian of the face at 112 px",
+      "sharpness": "float32 [F]: variance of the Laplacian of the face at 112 px, at "
+      "least usual contrast",
       "landmark_source": "bytes, UTF-8: what the landmarks come from",
       "parsing_source": "bytes, UTF-8: what the parsing maps come from, with the order "
       "of the labels that were read",
+      **clip_truth.DESCRIPTIONS,
     },
   }

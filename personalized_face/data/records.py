@@ -33,6 +33,7 @@ from personalized_face.data.record_format import (
 
 SPLITS = ("train", "test")
 HELD_OUT_SHARE = 0.1  # Section 4: "We set aside 10% of each dataset for testing."
+_MOST_SHARDS = 99999  # their names have five digits
 
 
 def split_of_person(person: str, share: float = HELD_OUT_SHARE) -> str:
@@ -159,8 +160,10 @@ def read_info(folder: str) -> dict:
   try:
     with open(path, encoding="utf-8") as file:
       info = json.load(file)
-    version, _ = info["format_version"], info["splits"]
-  except (ValueError, KeyError, TypeError) as error:
+    version = info["format_version"]
+    if version == FORMAT_VERSION:
+      _check_info(info)
+  except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
     raise UserError(f"{path} is damaged ({error}); {remedy} again.") from error
   if version != FORMAT_VERSION:
     raise UserError(
@@ -168,6 +171,19 @@ def read_info(folder: str) -> dict:
       f"{FORMAT_VERSION}; {remedy} again."
     )
   return info
+
+
+def _check_info(info: dict) -> None:
+  """Raises ValueError or the like unless the shards' names can be made of it."""
+  name, shards = info["name"], info["num_shards"]
+  if name != os.path.basename(name):
+    raise ValueError(f"name {name!r}")
+  if not isinstance(shards, int) or not 0 < shards <= _MOST_SHARDS:
+    raise ValueError(f"num_shards {shards}")
+  for split, counts in info["splits"].items():
+    for key in ("frames", "records", "shortest_record"):
+      if not isinstance(counts[key], int | None):
+        raise ValueError(f"{key} of {split} is {counts[key]!r}")
 
 
 def shard_paths(folder: str, split: str) -> list[str]:
@@ -198,7 +214,26 @@ def read_clips(folder: str, split: str) -> Iterator[ClipFrames]:
   """
   for path in shard_paths(folder, split):
     try:
+      _check_lengths(path)
       for serialized in tf.data.TFRecordDataset(path).as_numpy_iterator():
         yield from_example(serialized)
-    except tf.errors.DataLossError as error:
+    # A record that is none, of other lengths than it says, with a name that is no text.
+    except (tf.errors.OpError, ValueError) as error:
       raise UserError(f"{path} is damaged; prepare the records again.") from error
+
+
+def _check_lengths(path: str) -> None:
+  """Raises ValueError where a record says that it is longer than its file.
+
+  TensorFlow makes room for it without a look at the file, and ends the process where
+  there is not so much memory. A record is its length (8 bytes), a checksum of that (4),
+  its bytes and a checksum of these (4).
+  """
+  left = os.path.getsize(path)
+  with open(path, "rb") as file:
+    while left:
+      length = int.from_bytes(file.read(12)[:8], "little")
+      if length + 16 > left:
+        raise ValueError("a record is cut off")
+      file.seek(length + 4, os.SEEK_CUR)
+      left -= length + 16

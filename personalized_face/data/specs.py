@@ -44,14 +44,38 @@ def load(
       )
     path = os.path.join(folder(), kind, f"{name_or_path}.yaml")
   try:
-    with open(path, encoding="utf-8") as file:
-      spec = yaml.safe_load(file)
-  except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-    reason = " ".join(str(error).split())
-    raise UserError(f"The spec {path} cannot be read ({reason}).") from error
+    spec = read_yaml(path)
+  except (OSError, ValueError) as error:
+    raise UserError(f"The spec {path} cannot be read ({error}).") from error
   keys = set(spec) if isinstance(spec, dict) else set()
   if missing := [key for key in required if key not in keys]:
     raise UserError(f"The spec {path} lacks {', '.join(missing)}; add it.")
   if unknown := keys - {*required, *optional, "description"}:
-    raise UserError(f"The spec {path} has the unknown key {sorted(unknown)[0]!r}.")
+    name = min(unknown, key=str)
+    raise UserError(f"The spec {path} has the unknown key {name!r}.")
   return spec
+
+
+class _PlainLoader(yaml.SafeLoader):
+  """YAML without aliases: a file of a few lines of them expands to gigabytes."""
+
+  def compose_node(self, parent, index):
+    """As the base class does, but an alias is an error."""
+    if self.check_event(yaml.AliasEvent):
+      raise yaml.YAMLError("it has an alias (*name); write the value out")
+    return super().compose_node(parent, index)
+
+
+def read_yaml(path: str):
+  """What a YAML file says, in plain Python types.
+
+  Raises:
+    OSError: it cannot be opened.
+    ValueError: it is not YAML; the message is one line.
+  """
+  with open(path, encoding="utf-8") as file:
+    try:
+      return yaml.load(file, _PlainLoader)
+    # Beside its own errors those of int() and datetime, and of too deep a nesting.
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+      raise ValueError(" ".join(str(error).split())) from error

@@ -6,6 +6,7 @@ OpenCV turns the picture as the file's rotation metadata says. Writing goes thro
 ffmpeg of `imageio-ffmpeg`: OpenCV's own `mp4v` does not play in browsers.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,9 +18,13 @@ from personalized_face.core.errors import UserError
 
 # FFmpeg's own messages say nothing that the errors of this file do not (-8 is quiet).
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# A file of 100 bytes may say that it is a picture of any size: more than 268 megapixels
+# (0.8 GB; the largest of telephones has 200) are not read.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 
 import cv2
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _LOG_ERRORS = 2  # OpenCV's LOG_LEVEL_ERROR: no warnings on files that do not open
 cv2.setLogLevel(_LOG_ERRORS)
 
@@ -88,10 +93,37 @@ def read_image(path: str) -> np.ndarray:
   Raises:
     UserError: missing or not a readable image.
   """
-  image = cv2.imdecode(_file_bytes(path), cv2.IMREAD_COLOR)
+  image = decode_picture(file_bytes(path), cv2.IMREAD_COLOR)
   if image is None:
     raise UserError(f"{path} is not a readable image; give a JPEG or PNG file.")
   return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def decode_picture(data: np.ndarray, flags: int) -> np.ndarray | None:
+  """An encoded picture as OpenCV's `flags` say; None where it cannot be decoded.
+
+  Args:
+    data: [size] uint8, at least one.
+    flags: of cv2.imdecode.
+  """
+  if _overstates(data.tobytes()):
+    return None
+  try:
+    return cv2.imdecode(data, flags)
+  except cv2.error:  # too large, or cannot be turned as its EXIF says
+    return None
+
+
+def _overstates(data: bytes) -> bool:
+  """Whether a chunk of a PNG says that it ends beyond the file.
+
+  OpenCV 4.11 makes room for it first: 1,374 bytes took 3.6 GB and 17 s.
+  """
+  start = len(_PNG)
+  while data.startswith(_PNG) and start < len(data):
+    # Length, kind, the data and their checksum.
+    start += 12 + int.from_bytes(data[start : start + 4], "big")
+  return start > len(data) > len(_PNG) and data.startswith(_PNG)
 
 
 def _require_file(path: str) -> None:
@@ -100,8 +132,12 @@ def _require_file(path: str) -> None:
     raise UserError(f"{path} is not a file; give one that can be read twice.")
 
 
-def _file_bytes(path: str) -> np.ndarray:
-  """The bytes of a file, [size] uint8; at least one, so that OpenCV accepts them."""
+def file_bytes(path: str) -> np.ndarray:
+  """The bytes of a file, [size] uint8; at least one, so that OpenCV accepts them.
+
+  Raises:
+    UserError: missing, or not a file.
+  """
   _require_file(path)
   try:
     with open(path, "rb") as file:
@@ -220,7 +256,7 @@ def write_video(path: str, frames: Iterable[np.ndarray], fps: float) -> None:
 
   Raises:
     ValueError: another extension, no frames, or frames of several sizes.
-    UserError: the folder is missing or cannot be written to.
+    UserError: the folder is missing or cannot be written to, or the disk is full.
   """
   with VideoWriter(path, fps) as writer:
     for frame in frames:
@@ -256,13 +292,15 @@ class VideoWriter:
 
     Raises:
       ValueError: not of the size of the first one.
+      UserError: it cannot be written.
     """
     height, width = size = tuple(side // 2 * 2 for side in frame.shape[:2])
     if self._writer is None:
       self._size, self._writer = size, self._open(width, height)
     if size != self._size:
       raise ValueError(f"frames of {self._size} and {size} in one video")
-    self._writer.send(np.ascontiguousarray(frame[:height, :width]))
+    with _written(self._path):
+      self._writer.send(np.ascontiguousarray(frame[:height, :width]))
     self.num_frames += 1
 
   def __enter__(self) -> "VideoWriter":
@@ -270,11 +308,14 @@ class VideoWriter:
 
   def __exit__(self, kind: type | None, *error) -> None:
     try:
-      if self._writer is not None:
-        self._writer.close()
-        if kind is None:
+      if self._writer is not None and kind is None:
+        with _written(self._path):
+          self._writer.close()
+          _require_whole(self._temporary, self.num_frames)
           os.replace(self._temporary, self._path)
     finally:
+      if self._writer is not None:
+        self._writer.close()
       if os.path.exists(self._temporary):
         os.remove(self._temporary)
 
@@ -296,3 +337,29 @@ class VideoWriter:
     )
     writer.send(None)
     return writer
+
+
+@contextlib.contextmanager
+def _written(path: str) -> Iterator[None]:
+  """Says in one sentence that ffmpeg could not go on."""
+  try:
+    yield
+  except OSError as error:
+    # imageio-ffmpeg appends ffmpeg's command line and its log.
+    reason = error.strerror or str(error).split("\n")[0]
+    raise UserError(
+      f"{path} cannot be written ({reason}); check the folder and the space on the "
+      "disk."
+    ) from error
+
+
+def _require_whole(path: str, count: int) -> None:
+  """Raises OSError unless a video has its frames; ffmpeg does not say how it ended."""
+  capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+  try:
+    # WebM does not count its frames; OpenCV says the length times the rate, rounded.
+    found = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    if not capture.grab() or found < 0.9 * count - 1:
+      raise OSError("the video is not complete")
+  finally:
+    capture.release()

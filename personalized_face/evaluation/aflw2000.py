@@ -129,14 +129,21 @@ def _read_reannotated(points: str, names: str | None) -> dict[str, np.ndarray]:
   if names is None:
     raise UserError("Re-annotated points need reannotated_names, the list of images.")
   try:
-    array = np.load(points, allow_pickle=False)
+    # Mapped, not read: a header may promise any size, the file has to have it.
+    array = np.load(points, mmap_mode="r", allow_pickle=False)
     with open(names, encoding="utf-8") as file:
       lines = [line.strip() for line in file if line.strip()]
-  except (OSError, ValueError) as error:
+  # numpy raises a dozen kinds for damaged headers; nothing but reading is here.
+  except Exception as error:
     raise UserError(f"The re-annotated points cannot be read ({error}).") from error
+  if not isinstance(array, np.ndarray):
+    raise UserError(f"{points} is no .npy file of one array; save the points as one.")
   if array.ndim != 3 or array.shape[1] not in (2, 3) or array.shape[2] != NUM_LANDMARKS:
     raise UserError(f"{points} is {array.shape}, not [images, 2 or 3, 68].")
   if len(lines) != len(array):
     raise UserError(f"{names} has {len(lines)} names for {len(array)} images.")
+  if array.dtype.kind not in "fiu" or not np.isfinite(array[:, :2]).all():
+    raise UserError(f"{points} has points that are not finite numbers; mend them.")
+  pixels = np.array(array[:, :2], np.float64).transpose(0, 2, 1)
   stems = [os.path.splitext(os.path.basename(line))[0] for line in lines]
-  return dict(zip(stems, array[:, :2].transpose(0, 2, 1), strict=True))
+  return dict(zip(stems, pixels, strict=True))

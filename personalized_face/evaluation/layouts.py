@@ -86,6 +86,8 @@ def read_pts(path: str, index_base: float = 1.0) -> np.ndarray:
     raise UserError(f"{path} is not a readable .pts file ({error}).") from error
   if not count == len(points) == NUM_LANDMARKS:
     raise UserError(f"{path} has {len(points)} points where 68 are needed.")
+  if not np.isfinite(points).all():
+    raise UserError(f"{path} has points that are not finite numbers.")
   return points + (0.5 - index_base)
 
 
@@ -103,11 +105,14 @@ def read_mat(path: str, wanted: dict[str, tuple[int, ...]]) -> dict[str, np.ndar
 
   try:
     data = scipy.io.loadmat(path, variable_names=list(wanted))
+    numbers = {n: np.asarray(data[n], np.float64) for n in wanted if n in data}
   except Exception as error:  # scipy raises a dozen kinds on damaged bytes
     raise UserError(f"{path} is not a readable .mat file ({error}).") from error
   for name, shape in wanted.items():
-    if name not in data:
+    if name not in numbers:
       raise UserError(f"{path} has no variable {name}; is it a file of this data set?")
-    if data[name].shape != shape:
-      raise UserError(f"{path} has {name} of shape {data[name].shape}, not {shape}.")
-  return {name: np.asarray(data[name], np.float64) for name in wanted}
+    if numbers[name].shape != shape:
+      raise UserError(f"{path} has {name} of shape {numbers[name].shape}, not {shape}.")
+    if not np.isfinite(numbers[name]).all():
+      raise UserError(f"{path} has {name} with values that are not finite.")
+  return numbers

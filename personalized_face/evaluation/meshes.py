@@ -75,6 +75,8 @@ def read_landmarks(path: str) -> dict[int, np.ndarray]:
   indices = rows[:, 0] if rows.size else np.zeros(0)
   if rows.shape[0] < 3 or rows.shape[1] != 4:
     raise UserError(f"{path} needs at least three lines of `index x y z`.")
+  if not np.isfinite(rows[:, 1:]).all():
+    raise UserError(f"{path} has a point that is not finite.")
   if np.any(indices != np.round(indices)) or indices.min() < 0 or indices.max() > 67:
     raise UserError(f"{path} has an index that is no iBUG number from 0 to 67.")
   return {int(index): row for index, row in zip(indices, rows[:, 1:], strict=True)}
@@ -83,7 +85,8 @@ def read_landmarks(path: str) -> dict[int, np.ndarray]:
 def _read_ply(path: str) -> tuple[np.ndarray, np.ndarray]:
   import trimesh
 
-  loaded = trimesh.load(path, process=False)
+  # Without materials, which name files to open.
+  loaded = trimesh.load(path, process=False, skip_materials=True)
   faces = getattr(loaded, "faces", np.zeros([0, 3], np.int64))
   return np.asarray(loaded.vertices), np.asarray(faces)
 

@@ -37,10 +37,12 @@ import numpy as np
 
 from personalized_face.core import shapes
 from personalized_face.core.errors import UserError
+from personalized_face.core.npz_files import read_npz
 from personalized_face.core.types import NUM_LANDMARKS, NUM_LIGHT_COEFFICIENTS
 from personalized_face.export.files import replacing
 
 FORMAT_VERSION = 1
+_MOST_BYTES = 1 << 30  # that a file may unpack to; dense meshes have some 10 MB
 
 
 class Prediction(NamedTuple):
@@ -108,6 +110,9 @@ def check(prediction: Prediction) -> None:
     if value is None:
       continue
     value = np.asarray(value)
+    kinds = "U" if field == "coefficient_names" else "fiub"
+    if value.size and value.dtype.kind not in kinds:
+      raise ValueError(f"{field} is of {value.dtype}")
     for letter, size in shapes.check(value, pattern, field).items():
       if sizes.setdefault(letter, size) != size:
         raise ValueError(f"{field} has {size} where another field has {sizes[letter]}")
@@ -160,12 +165,11 @@ def read_prediction(path: str) -> Prediction:
   if not os.path.isfile(path):
     raise UserError(f"There is no prediction {path}; {remedy}.")
   try:
-    with np.load(path, allow_pickle=False) as file:
-      data = {name: file[name] for name in file.files}
-  except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
+    data = read_npz(path, _MOST_BYTES)
+  except ValueError as error:
     raise UserError(f"{path} is not a readable .npz file ({error}).") from error
   version = data.pop("format_version", None)
-  if version is None or int(version) != FORMAT_VERSION:
+  if not np.array_equal(version, FORMAT_VERSION):
     raise UserError(
       f"{path} has prediction format {version}, this program reads {FORMAT_VERSION}; "
       f"{remedy}."
@@ -174,14 +178,14 @@ def read_prediction(path: str) -> Prediction:
     raise UserError(f"{path} has the unknown field {unknown[0]!r}; {remedy}.")
   if "found" not in data:
     raise UserError(f"{path} does not say whether a face was `found`; {remedy}.")
-  data["found"] = bool(data["found"])
-  if "pictures_used" in data:
-    data["pictures_used"] = int(data["pictures_used"])
-  if "coefficient_names" in data:
-    data["coefficient_names"] = tuple(str(n) for n in data["coefficient_names"])
-  prediction = Prediction(**data)
   try:
+    data["found"] = bool(data["found"])
+    if "pictures_used" in data:
+      data["pictures_used"] = int(data["pictures_used"])
+    if "coefficient_names" in data:
+      data["coefficient_names"] = tuple(str(n) for n in data["coefficient_names"])
+    prediction = Prediction(**data)
     check(prediction)
-  except ValueError as error:
+  except (TypeError, ValueError, OverflowError) as error:
     raise UserError(f"{path} is not a prediction ({error}); {remedy}.") from error
   return prediction

@@ -20,12 +20,14 @@ import scipy.sparse.linalg
 
 from personalized_face.core import topology
 from personalized_face.core.errors import UserError
+from personalized_face.core.npz_files import read_npz
 from personalized_face.evaluation.meshes import Mesh
 from personalized_face.export.files import replacing
 from personalized_face.metrics.alignment import align, icp
 from personalized_face.metrics.surface_distance import MeshDistance
 
 FORMAT_VERSION = 1
+_MOST_BYTES = 1 << 30  # that a file may unpack to; 12,264 vertices take half a MB
 # Weight of the displacement's Laplacian against a vertex' own distance, round by round.
 STIFFNESS = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 _ROUNDS = 3  # of closest points at each stiffness
@@ -141,16 +143,36 @@ def load_correspondence(path: str) -> Correspondence:
   if not os.path.isfile(path):
     raise UserError(f"There are no correspondences {path}; {remedy}.")
   try:
-    with np.load(path, allow_pickle=False) as file:
-      data = {name: file[name] for name in file.files}
+    data = read_npz(path, _MOST_BYTES)
     version = int(data.pop("format_version"))
+    if version != FORMAT_VERSION:
+      raise ValueError(f"format {version}")
     data["target_vertices"] = int(data["target_vertices"])
     result = Correspondence(**data)
-    if version != FORMAT_VERSION or len(result.valid) != len(result.triangles):
-      raise ValueError(f"format {version}")
-  except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
+    _check(result)
+  except (KeyError, TypeError, ValueError, OverflowError) as error:
     raise UserError(f"{path} is no correspondence file ({error}); {remedy}.") from error
   return result
+
+
+def _check(correspondence: Correspondence) -> None:
+  """Raises ValueError, naming the field, unless every place is on the target."""
+  count = len(np.atleast_1d(correspondence.valid))
+  for name, shape, kinds in (
+    ("triangles", (count, 3), "iu"),
+    ("barycentrics", (count, 3), "f"),
+    ("valid", (count,), "b"),
+  ):
+    array = getattr(correspondence, name)
+    if array.shape != shape or array.dtype.kind not in kinds:
+      raise ValueError(f"{name} is {array.dtype}{array.shape}")
+  corners = correspondence.triangles
+  if corners.size and not 0 <= corners.min() <= corners.max() < (
+    correspondence.target_vertices
+  ):
+    raise ValueError("triangles point outside the target")
+  if not np.isfinite(correspondence.barycentrics).all():
+    raise ValueError("barycentrics are not finite")
 
 
 def _at_border(

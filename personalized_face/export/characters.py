@@ -17,12 +17,15 @@ from absl import logging
 
 from personalized_face.authoring import obj_files
 from personalized_face.core.errors import UserError
-from personalized_face.data.gltf import GltfFile, read_gltf
+from personalized_face.data.gltf import DAMAGE, GltfFile, read_gltf
 from personalized_face.data.gltf_nodes import shown_nodes, world_matrices
 
 GLTF_EXTENSIONS = (".glb", ".gltf", ".vrm")
 _HEAD_METRES = 0.25
 _TRIANGLES = 4  # glTF's primitive mode
+# Numbers in all displacements together: 300 shapes of 250,000 vertices. Shapes that a
+# file only names and does not fill take no room in it, here each takes all vertices.
+_MOST_NUMBERS = 1 << 28
 
 
 class Character(NamedTuple):
@@ -140,9 +143,13 @@ def _read_gltf(path: str) -> Character:
         ):
           if "POSITION" in target:
             moved = file.array(target["POSITION"]) @ world[:3, :3].T
+            if moved.shape != vertices.shape:
+              raise ValueError(f"a morph target of {moved.shape} for {vertices.shape}")
             shapes.setdefault(name, []).append((start, moved))
         start += len(vertices)
-  except (LookupError, TypeError, ValueError) as error:
+    if parts:
+      arrays = _joined(parts, shapes)
+  except DAMAGE as error:
     raise UserError(
       f"{path} is damaged: its meshes cannot be read ({error!r}); export it again."
     ) from error
@@ -150,12 +157,27 @@ def _read_gltf(path: str) -> Character:
     raise UserError(
       f"{path} has no triangle mesh; export the character's mesh with it."
     )
+  vertices, triangles, displacements = arrays
+  return Character(_stem(path), vertices, triangles, tuple(shapes), displacements, file)
+
+
+def _joined(
+  parts: list[tuple[np.ndarray, np.ndarray]],
+  shapes: dict[str, list[tuple[int, np.ndarray]]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """The vertices, triangles and displacements of all meshes; ValueError for damage."""
   vertices, triangles = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-  displacements = np.zeros([len(shapes), start, 3])
+  if len(shapes) * vertices.size > _MOST_NUMBERS:
+    raise ValueError(f"{len(shapes)} shapes of {len(vertices)} vertices")
+  displacements = np.zeros([len(shapes), *vertices.shape])
   for i, places in enumerate(shapes.values()):
     for first, moved in places:
       displacements[i, first : first + len(moved)] = moved
-  return Character(_stem(path), vertices, triangles, tuple(shapes), displacements, file)
+  if not np.isfinite(vertices).all() or not np.isfinite(displacements).all():
+    raise ValueError("positions are not finite")
+  if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(vertices):
+    raise ValueError("triangles point outside the vertices")
+  return vertices, triangles, displacements
 
 
 def target_names(mesh: dict, primitive: dict) -> list[str]:
@@ -163,7 +185,7 @@ def target_names(mesh: dict, primitive: dict) -> list[str]:
   for holder in (mesh, primitive):
     names = holder.get("extras", {}).get("targetNames")
     if names:
-      return list(names)
+      return [str(name) for name in names]
   count = len(primitive.get("targets", []))
   if count:
     logging.warning("A mesh has %d morph targets without names.", count)

@@ -27,6 +27,7 @@ from personalized_face.export.motion import (
   column_of_numbers,
   mean_rate,
   neutral_motion,
+  possible,
   read_csv,
 )
 from personalized_face.face_model.files import Motion
@@ -46,7 +47,7 @@ _SWAPPED = {
 # ARKIT_NAMES as the columns of a file.
 _IN_FILE = tuple(_SWAPPED.get(name, name) for name in ARKIT_NAMES)
 VALUE_COLUMNS = tuple(name[0].upper() + name[1:] for name in _IN_FILE) + ANGLES  # 61
-_TIMECODE = re.compile(r"(\d+):(\d\d):(\d\d)[:;](\d+(?:\.\d+)?)")
+_TIMECODE = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[:;](\d{1,6}(?:\.\d{1,18})?)")
 _RATES = (24, 25, 30, 48, 50, 60, 90, 100, 120)
 _IPHONE_RATE = 60
 
@@ -119,13 +120,15 @@ def read_live_link_csv(
       return np.zeros(len(rows))
     return column_of_numbers(path, name, [row[i] for row in rows])
 
-  arkit = np.stack([column(name) for name in ARKIT_NAMES], axis=1).astype(np.float32)
-  times = _times(path, [row[index["timecode"]] for row in rows], fps)
-  expression = arkit_map(template.blendshape_names).from_arkit(arkit)
-  motion = neutral_motion(times, expression, mean_rate(times, fps or _IPHONE_RATE))
   angles = [column(f"Head{name}") for name in ("Pitch", "Yaw", "Roll")]
-  rotation = np.stack(angles, axis=1).astype(np.float32)
-  return motion._replace(tracking=motion.tracking._replace(rotation=rotation))
+  times = _times(path, [row[index["timecode"]] for row in rows], fps)
+  with np.errstate(over="ignore", invalid="ignore"):  # not finite then, which is told
+    arkit = np.stack([column(n) for n in ARKIT_NAMES], axis=1).astype(np.float32)
+    expression = arkit_map(template.blendshape_names).from_arkit(arkit)
+    rotation = np.stack(angles, axis=1).astype(np.float32)
+  motion = neutral_motion(times, expression, mean_rate(times, fps or _IPHONE_RATE))
+  tracking = motion.tracking._replace(rotation=rotation)
+  return possible(path, motion._replace(tracking=tracking))
 
 
 def _timecode(time: float, rate: int) -> str:

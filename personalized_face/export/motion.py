@@ -26,7 +26,7 @@ from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LIGHT_COEFFICIENTS, Tracking
 from personalized_face.data.arkit import spelling_key
 from personalized_face.export.files import replacing, write_text
-from personalized_face.face_model.files import Motion
+from personalized_face.face_model.files import Motion, checked_motion
 
 _POSE = ("pitch_rad", "yaw_rad", "roll_rad", "tx_dm", "ty_dm", "tz_dm")
 _BOX = ("box_left_px", "box_top_px", "box_right_px", "box_bottom_px")
@@ -123,7 +123,7 @@ def read_motion_json(path: str, blendshape_names: Sequence[str]) -> Motion:
     columns = dict(value["columns"])
   except OSError as error:
     raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-  except (ValueError, LookupError, TypeError) as error:
+  except (ValueError, LookupError, TypeError, RecursionError) as error:
     raise UserError(
       f"{path} is not a motion in JSON ({error}); write one with "
       "`pface_convert_motion`."
@@ -169,7 +169,7 @@ def column_of_numbers(path: str, name: str, values: Sequence) -> np.ndarray:
   """
   try:
     numbers = np.array([float(value) for value in values], np.float64)
-  except (TypeError, ValueError) as error:
+  except (TypeError, ValueError, OverflowError) as error:
     raise UserError(f"{path} has {error} in the column {name}.") from error
   if not np.isfinite(numbers).all():
     row = int(np.argmin(np.isfinite(numbers)))
@@ -242,7 +242,20 @@ def _motion_of(
     float(columns[name][0]) if name in columns else value
     for name, value in zip(_CLIP, (motion.fps, *motion.frame_size), strict=True)
   )
-  return motion._replace(fps=fps, frame_size=(int(height), int(width)))
+  motion = motion._replace(fps=fps, frame_size=(int(height), int(width)))
+  return possible(path, motion)
+
+
+def possible(path: str, motion: Motion) -> Motion:
+  """The motion itself.
+
+  Raises:
+    UserError: no clip can have it; the sentence names the file.
+  """
+  try:
+    return checked_motion(motion)
+  except ValueError as error:
+    raise UserError(f"{path} has no possible motion ({error}); mend it.") from error
 
 
 def _coefficients(
@@ -260,7 +273,8 @@ def _coefficients(
     logging.warning("%s has no %s; they stay 0.", path, ", ".join(missing))
   none = np.zeros(count)
   rows = [given.get(spelling_key(name), none) for name in names]
-  return np.stack(rows, axis=1).astype(np.float32)
+  with np.errstate(over="ignore"):  # what then is not finite is told
+    return np.stack(rows, axis=1).astype(np.float32)
 
 
 def _fill(
@@ -269,4 +283,5 @@ def _fill(
   """Puts the columns that are there into [F, len(names)], in place."""
   for i, name in enumerate(names):
     if name in columns:
-      values[:, i] = columns[name]
+      with np.errstate(over="ignore"):
+        values[:, i] = columns[name]

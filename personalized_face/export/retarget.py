@@ -224,7 +224,7 @@ def read_landmarks(path: str, num_vertices: int) -> np.ndarray:
     fits = points.shape == (NUM_LANDMARKS,) and points.dtype.kind == "i"
   except OSError as error:
     raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-  except ValueError:
+  except (ValueError, RecursionError):
     fits = False
   if not fits or not 0 <= points.min() <= points.max() < num_vertices:
     raise UserError(

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 
 from personalized_face.core.errors import UserError
+from personalized_face.data import specs
 from personalized_face.data.arkit import spelling_key
 from personalized_face.face_model.files import Motion
 
@@ -94,9 +94,8 @@ def read_mapping(path: str) -> dict[str, dict[str, float]]:
     UserError: missing, or not of the form above.
   """
   try:
-    with open(path, encoding="utf-8") as file:
-      entries = yaml.safe_load(file)
-    return {
+    entries = specs.read_yaml(path)
+    mapping = {
       str(name): {parts: 1.0}
       if isinstance(parts, str)
       else {str(own): float(weight) for own, weight in (parts or {}).items()}
@@ -104,11 +103,14 @@ def read_mapping(path: str) -> dict[str, dict[str, float]]:
     }
   except OSError as error:
     raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-  except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-    reason = str(error).splitlines()[0]
+  except (AttributeError, TypeError, ValueError, OverflowError) as error:
     raise UserError(
-      f"{path} is not a mapping ({reason}); write a line `theirs: ours` for each shape."
+      f"{path} is not a mapping ({error}); write a line `theirs: ours` for each shape."
     ) from error
+  for name, parts in mapping.items():
+    if not np.isfinite(list(parts.values())).all():
+      raise UserError(f"{path} gives {name} a weight that is not finite; write one.")
+  return mapping
 
 
 def parse_gains(texts: Sequence[str]) -> dict[str, float]:

@@ -101,7 +101,8 @@ def write_view(
   with open(_PAGE, encoding="utf-8") as file:
     page = file.read()
   safe = title.replace("&", "&amp;").replace("<", "&lt;")
-  write_text(output, page.replace("TITLE", safe, 1).replace("DATA", text, 1))
+  # The data first: a title may have that word in it. The title stands before them.
+  write_text(output, page.replace("DATA", text, 1).replace("TITLE", safe, 1))
 
 
 def clip_crops(path: str, motion: Motion, size: int) -> np.ndarray:

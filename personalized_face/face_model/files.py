@@ -7,12 +7,14 @@ is at most 1/2048: .01 mm on a correction of 3 cm, 1/80 of a grey level on one o
 Everything else keeps float32, times float64. In memory all maps are float32.
 """
 
+import math
 import os
 from typing import NamedTuple
 
 import numpy as np
 
 from personalized_face.core.errors import UserError
+from personalized_face.core.npz_files import read_npz
 from personalized_face.core.types import (
   NUM_LIGHT_COEFFICIENTS,
   PersonModel,
@@ -22,6 +24,10 @@ from personalized_face.template.face_template import FaceTemplate
 
 FORMAT_VERSION = 1
 _HALF_PRECISION = ("blendshape_corrections", "dynamic_albedo")
+# What a motion may unpack to: 28 hours at 30 frames a second and 56 blendshapes.
+_MOST_MOTION_BYTES = 1 << 30
+# Sides and rates beyond this are no camera's.
+_LARGEST = 1e6
 _MAKE = {
   "person": "make it again with `pface_reconstruct` or `pface_personalize`",
   "motion": "make it again with `pface_reconstruct` or `pface_personalize`",
@@ -36,6 +42,14 @@ class Motion(NamedTuple):
   boxes: np.ndarray  # [F, 4] float32 crop x0, y0, x1, y1, pixels of the source frame
   frame_size: tuple[int, int]  # (height, width) of the source frame, pixels
   fps: float  # frames per second, of `times`
+
+
+class TemplateOf(NamedTuple):
+  """What a file says of the template that it was made with."""
+
+  name: str
+  hash: str
+  blendshape_names: tuple[str, ...]  # K
 
 
 def save_person(path: str, person: PersonModel, template: FaceTemplate) -> None:
@@ -68,7 +82,9 @@ def load_person(path: str, template: FaceTemplate) -> PersonModel:
     UserError: no such file, not a person, damaged, or made with another template.
   """
   want = _person_shapes(template)
-  arrays = _read(path, "person", template, want)
+  # In double precision, and room for the names.
+  most_bytes = 8 * sum(math.prod(shape) for shape in want.values()) + (1 << 20)
+  arrays = _read(path, "person", template, want, most_bytes)
   return PersonModel(**{name: arrays[name].astype(np.float32) for name in want})
 
 
@@ -92,7 +108,7 @@ def save_motion(path: str, motion: Motion, template: FaceTemplate) -> None:
   arrays["boxes"] = np.asarray(motion.boxes, np.float32)
   arrays["frame_size"] = np.asarray(motion.frame_size, np.int32)
   arrays["fps"] = np.asarray(motion.fps, np.float64)
-  _require(arrays, _motion_shapes(template, len(arrays["times"])))
+  _require(arrays, _motion_shapes(template.num_blendshapes, len(arrays["times"])))
   _write(path, "motion", template, arrays)
 
 
@@ -102,15 +118,64 @@ def load_motion(path: str, template: FaceTemplate) -> Motion:
   Raises:
     UserError: no such file, not a motion, damaged, or made with another template.
   """
-  arrays = _read(path, "motion", template, _motion_shapes(template, None))
-  height, width = arrays["frame_size"].tolist()
-  return Motion(
-    times=arrays["times"],
-    tracking=Tracking(*(arrays[name] for name in Tracking._fields)),
-    boxes=arrays["boxes"],
-    frame_size=(height, width),
+  want = _motion_shapes(template.num_blendshapes, None)
+  return _motion(path, _read(path, "motion", template, want, _MOST_MOTION_BYTES))
+
+
+def load_motion_as_is(path: str) -> tuple[Motion, TemplateOf]:
+  """Reads a motion where its template is not at hand.
+
+  Raises:
+    UserError: no such file, not a motion, or damaged.
+  """
+  arrays = _open(path, "motion", _MOST_MOTION_BYTES)
+  try:
+    names = tuple(arrays["blendshape_names"].tolist())
+    _require(arrays, _motion_shapes(len(names), None))
+  except (KeyError, TypeError, ValueError) as error:
+    raise _damaged(path, "motion", error) from error
+  made_with = str(arrays["template_name"]), str(arrays["template_hash"])
+  return _motion(path, arrays), TemplateOf(*made_with, names)
+
+
+def _motion(path: str, arrays: dict[str, np.ndarray]) -> Motion:
+  """The motion of arrays of its shapes."""
+  with np.errstate(over="ignore"):  # reported by the check
+    single = {
+      name: arrays[name].astype(np.float32) for name in (*Tracking._fields, "boxes")
+    }
+  motion = Motion(
+    times=arrays["times"].astype(np.float64),
+    tracking=Tracking(*(single[name] for name in Tracking._fields)),
+    boxes=single["boxes"],
+    frame_size=tuple(arrays["frame_size"].tolist()),
     fps=float(arrays["fps"]),
   )
+  try:
+    return checked_motion(motion)
+  except ValueError as error:
+    raise _damaged(path, "motion", error) from error
+
+
+def checked_motion(motion: Motion) -> Motion:
+  """The motion itself, if a clip can have it.
+
+  Raises:
+    ValueError: no frame, times that do not increase, numbers that are not finite, a
+      rate or a picture's size that no camera has.
+  """
+  height, width = motion.frame_size
+  for name, value in (("fps", motion.fps), ("height", height), ("width", width)):
+    if not 0 < value < _LARGEST:
+      raise ValueError(f"{name} is {value:g}")
+  if not len(motion.times):
+    raise ValueError("it has no frame")
+  for name, value in {**motion.tracking._asdict(), "boxes": motion.boxes}.items():
+    if not np.isfinite(value).all():
+      raise ValueError(f"{name} has values that are not finite")
+  if not np.isfinite(motion.times).all() or (np.diff(motion.times) <= 0).any():
+    raise ValueError("the times do not increase")
+  return motion._replace(frame_size=(int(height), int(width)))
 
 
 def _person_shapes(template: FaceTemplate) -> dict[str, tuple]:
@@ -123,11 +188,11 @@ def _person_shapes(template: FaceTemplate) -> dict[str, tuple]:
   }
 
 
-def _motion_shapes(template: FaceTemplate, frames: int | None) -> dict[str, tuple]:
+def _motion_shapes(num_blendshapes: int, frames: int | None) -> dict[str, tuple]:
   """`frames` None: as many as `times` has."""
   return {
     "times": (frames,),
-    "expression": (frames, template.num_blendshapes),
+    "expression": (frames, num_blendshapes),
     "rotation": (frames, 3),
     "translation": (frames, 3),
     "light": (frames, NUM_LIGHT_COEFFICIENTS, 3),
@@ -138,12 +203,14 @@ def _motion_shapes(template: FaceTemplate, frames: int | None) -> dict[str, tupl
 
 
 def _require(arrays: dict[str, np.ndarray], want: dict[str, tuple]) -> None:
-  """Raises ValueError unless all arrays are there, in shape, and finite."""
+  """Raises ValueError unless all arrays are there, in shape, real and finite."""
   frames = arrays["times"].size if "times" in arrays else None
   for name, shape in want.items():
     shape = tuple(frames if size is None else size for size in shape)
     if arrays[name].shape != shape:
       raise ValueError(f"{name} is {arrays[name].shape}, expected {shape}")
+    if arrays[name].dtype.kind not in "fiu":
+      raise ValueError(f"{name} is of {arrays[name].dtype}, not of numbers")
     if not np.isfinite(arrays[name]).all():
       raise ValueError(f"{name} has values that are not finite")
 
@@ -175,20 +242,15 @@ def _write(
       os.remove(temporary)
 
 
-def _read(
-  path: str, kind: str, template: FaceTemplate, want: dict[str, tuple]
-) -> dict[str, np.ndarray]:
-  """Reads and checks the arrays of a file of this kind."""
+def _open(path: str, kind: str, most_bytes: int) -> dict[str, np.ndarray]:
+  """Reads a file of this kind; what its arrays hold is not checked."""
   if not os.path.isfile(path):
     raise UserError(f"There is no {kind} file {path}; {_MAKE[kind]}.")
   try:
-    with np.load(path, allow_pickle=False) as file:
-      data = {name: file[name] for name in file.files}
+    data = read_npz(path, most_bytes)
     found, version = str(data["kind"]), int(data["format_version"])
-    made_with = str(data["template_name"]), str(data["template_hash"])
-  # Damaged bytes make zipfile, zlib and numpy raise a dozen kinds of exception, among
-  # them NotImplementedError, struct.error and MemoryError; nothing but reading is here.
-  except Exception as error:
+    _ = str(data["template_name"]), str(data["template_hash"])
+  except (KeyError, TypeError, ValueError, OverflowError) as error:
     raise _damaged(path, kind, error) from error
   if found != kind:
     raise UserError(f"{path} is a {found} file where a {kind} file is needed.")
@@ -197,6 +259,19 @@ def _read(
       f"{path} has {kind} format {version}, this program reads {FORMAT_VERSION}; "
       f"{_MAKE[kind]}."
     )
+  return data
+
+
+def _read(
+  path: str,
+  kind: str,
+  template: FaceTemplate,
+  want: dict[str, tuple],
+  most_bytes: int,
+) -> dict[str, np.ndarray]:
+  """Reads and checks the arrays of a file of this kind, made with this template."""
+  data = _open(path, kind, most_bytes)
+  made_with = str(data["template_name"]), str(data["template_hash"])
   if made_with[1] != template.hash:
     raise UserError(
       f"{path} was made with the template {made_with[0]!r} ({made_with[1]}), and "

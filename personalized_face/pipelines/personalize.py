@@ -1,11 +1,13 @@
 """A person's own frames to their face model: read, fit, measure, write.
 
-videos, photos -> Frames -> PersonFit -> TrackingSolver for the rest -> run folder
+videos, photos -> Frames -> PersonFit -> TrackingSolver for the rest = FittedPerson
+                                                        FittedPerson -> run folder
 """
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import gin
 import numpy as np
@@ -40,11 +42,37 @@ from personalized_face.pipelines.known_expression import (
   known_expression,
 )
 from personalized_face.pipelines.person_figures import person_figures
-from personalized_face.pipelines.person_frames import read_person
+from personalized_face.pipelines.person_frames import Source, read_person
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 CONFIGURATION = "fitting/personalize.gin"
 HOLDOUTS = ("odd", "last_third")
+MAX_FRAMES = 96  # that are fitted
+
+
+class FittedPerson(NamedTuple):
+  """A person, the motion of all F frames, and what they were found in."""
+
+  system: PersonalizedFace  # its networks are not trained
+  person: PersonModel  # numpy, without B
+  tracking: Tracking  # numpy, leading dimension F
+  frames: Frames
+  sources: list[Source]
+  fps: float  # that videos were read with
+  chosen: np.ndarray  # indices of the frames that the fit looked at
+  held_out: np.ndarray  # of those that it must not look at
+
+  def reconstructions(self, smoothing: float = 0.0) -> Iterator[Reconstruction]:
+    """One for each source, in their order.
+
+    Args:
+      smoothing: strength of inference/smoothing.py on the motion of videos.
+    """
+    for source in self.sources:
+      tracked = source.tracked(self.tracking, self.fps)
+      if source.is_video:
+        tracked = _smoothed(tracked, smoothing)
+      yield Reconstruction(self.person, tracked)
 
 
 @gin.configurable(module="pipelines")
@@ -59,7 +87,7 @@ def personalize(
   frame_objs: bool = False,
   smoothing: float = 0.0,
   detector: FaceDetector | None = None,
-  max_frames: int = 96,
+  max_frames: int = MAX_FRAMES,
   avatar: bool = False,
 ) -> dict[str, float]:
   """Fits a person and writes the run folder of export/run_folder.py.
@@ -89,41 +117,78 @@ def personalize(
   """
   start, cpu_start = time.monotonic(), time.process_time()
   make_folder(output_dir)
+  fitted = fit_person(
+    inputs, template_name, evaluate, holdout, ablation, detector, max_frames
+  )
+  write_person(fitted, output_dir, blendshape_objs, frame_objs, smoothing, avatar)
+  figures = {
+    "minutes": round((time.monotonic() - start) / 60, 2),
+    "cpu_minutes": round((time.process_time() - cpu_start) / 60, 2),
+    "frames_fit": len(fitted.chosen),
+    "frames_held_out": len(fitted.held_out),
+  }
+  if evaluate:
+    figures |= _measure(fitted)
+    write_json(os.path.join(output_dir, "metrics.json"), figures)
+  config.save_operative(os.path.join(output_dir, "config.gin"))
+  return figures
+
+
+def fit_person(
+  inputs: Sequence[str],
+  template_name: str = "default",
+  evaluate: bool = False,
+  holdout: str = "odd",
+  ablation: str = "final",
+  detector: FaceDetector | None = None,
+  max_frames: int = MAX_FRAMES,
+) -> FittedPerson:
+  """The half of `personalize` that finds the person; writes nothing.
+
+  Args and errors: see `personalize`.
+  """
   preparation = Preparation()
   frames, times, sources = read_person(
     inputs, preparation, detector or MediaPipeDetector()
   )
-  fitted, held_out = _split(frames.count, evaluate, holdout)
-  chosen = fitted[spread_in_pose_and_expression(frames.landmarks[fitted], max_frames)]
+  allowed, held_out = _split(frames.count, evaluate, holdout)
+  chosen = allowed[spread_in_pose_and_expression(frames.landmarks[allowed], max_frames)]
   system = build_fitting_system(load_template(template_name), preparation.size)
   person, tracking = _fit(system, frames, times, chosen, ablation)
   for sentence in unseen(
     Tracking(*(value[chosen] for value in tracking)), system.template.blendshape_names
   ):
     logging.info(sentence)
-  for source in sources:
-    folder = os.path.join(output_dir, source.name) if len(sources) > 1 else output_dir
-    tracked = source.tracked(tracking, preparation.fps)
-    if source.is_video:
-      tracked = _smoothed(tracked, smoothing)
-    result = Reconstruction(person, tracked)
-    write_run_folder(system, result, folder, blendshape_objs, frame_objs)
+  return FittedPerson(
+    system, person, tracking, frames, sources, preparation.fps, chosen, held_out
+  )
+
+
+def write_person(
+  fitted: FittedPerson,
+  output_dir: str,
+  blendshape_objs: bool = False,
+  frame_objs: bool = False,
+  smoothing: float = 0.0,
+  avatar: bool = False,
+) -> None:
+  """The half of `personalize` that writes the run folder, without figures.
+
+  Args: see `personalize`.
+
+  Raises:
+    UserError: the folder cannot be written, or a source is there no more.
+  """
+  results = zip(fitted.sources, fitted.reconstructions(smoothing), strict=True)
+  several = len(fitted.sources) > 1
+  for source, result in results:
+    folder = os.path.join(output_dir, source.name) if several else output_dir
+    write_run_folder(fitted.system, result, folder, blendshape_objs, frame_objs)
     if avatar:
-      write_avatar_folder(system, result, folder)
-  if len(sources) > 1:
-    save_person(os.path.join(output_dir, "person.npz"), person, system.template)
-  figures = {
-    "minutes": round((time.monotonic() - start) / 60, 2),
-    "cpu_minutes": round((time.process_time() - cpu_start) / 60, 2),
-    "frames_fit": len(chosen),
-    "frames_held_out": len(held_out),
-  }
-  if evaluate:
-    truth = known_expression(sources, system.template)
-    figures |= _measure(system, person, tracking, frames, held_out, truth)
-    write_json(os.path.join(output_dir, "metrics.json"), figures)
-  config.save_operative(os.path.join(output_dir, "config.gin"))
-  return figures
+      write_avatar_folder(fitted.system, result, folder)
+  if several:
+    path = os.path.join(output_dir, "person.npz")
+    save_person(path, fitted.person, fitted.system.template)
 
 
 def _smoothed(source: TrackedSource, strength: float) -> TrackedSource:
@@ -204,23 +269,14 @@ def _put(tracking: Tracking, rows: np.ndarray, values: Tracking) -> None:
     into[rows] = value
 
 
-def _measure(
-  system: PersonalizedFace,
-  person: PersonModel,
-  tracking: Tracking,
-  frames: Frames,
-  held_out: np.ndarray,
-  truth: np.ndarray | None,
-) -> dict[str, float | None]:
-  """The figures of the held-out frames, beside the prior on the same frames.
-
-  Args:
-    truth: [F, K] of `known_expression`; None leaves its figures out.
-  """
-  part = frames.take(held_out)
+def _measure(fitted: FittedPerson) -> dict[str, float | None]:
+  """The figures of the held-out frames, beside the prior on the same frames."""
+  system, held_out = fitted.system, fitted.held_out
+  part = fitted.frames.take(held_out)
   prior = _solve(TrackingSolver(system, None), part, "tracking the prior")
-  motion = Tracking(*(value[held_out] for value in tracking))
-  figures = person_figures(system, person, motion, prior, part)
+  motion = Tracking(*(value[held_out] for value in fitted.tracking))
+  figures = person_figures(system, fitted.person, motion, prior, part)
+  truth = known_expression(fitted.sources, system.template)
   if truth is None:
     return figures
   names, found = system.template.blendshape_names, motion.expression

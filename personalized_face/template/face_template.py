@@ -9,15 +9,17 @@ import dataclasses
 import functools
 import hashlib
 import os
-import zipfile
 
 import numpy as np
 
 from personalized_face.core.errors import UserError
+from personalized_face.core.npz_files import read_npz
 from personalized_face.core.types import NUM_LANDMARKS, NUM_PARSING_CLASSES
 
 FORMAT_VERSION = 2
 UNIT = "decimetre"
+# What a file may unpack to: a hundred times the default template.
+_MOST_BYTES = 4 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,16 +103,20 @@ class FaceTemplate:
     arrays = {field: getattr(self, field) for field in _ARRAY_FIELDS}
     texts = {field: np.array(getattr(self, field)) for field in _TEXT_FIELDS}
     temporary = f"{path}.{os.getpid()}.tmp.npz"
-    np.savez_compressed(
-      temporary,
-      format_version=np.array(FORMAT_VERSION),
-      unit=np.array(UNIT),
-      blendshape_names=np.array(self.blendshape_names),
-      hash=np.array(self.hash),
-      **texts,
-      **arrays,
-    )
-    os.replace(temporary, path)
+    try:
+      np.savez_compressed(
+        temporary,
+        format_version=np.array(FORMAT_VERSION),
+        unit=np.array(UNIT),
+        blendshape_names=np.array(self.blendshape_names),
+        hash=np.array(self.hash),
+        **texts,
+        **arrays,
+      )
+      os.replace(temporary, path)
+    finally:
+      if os.path.exists(temporary):
+        os.remove(temporary)
 
   @classmethod
   def load(cls, path: str) -> "FaceTemplate":
@@ -122,8 +128,7 @@ class FaceTemplate:
     if not os.path.isfile(path):
       raise UserError(f"There is no template file {path}; {_REMEDY}.")
     try:
-      with np.load(path, allow_pickle=False) as file:
-        data = {key: file[key] for key in file.files}
+      data = read_npz(path, _MOST_BYTES)
       version = int(data.pop("format_version"))
       _require(
         path,
@@ -136,7 +141,7 @@ class FaceTemplate:
         data[field] = str(data[field])
       data["blendshape_names"] = tuple(str(n) for n in data["blendshape_names"])
       template = cls(**data)
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (LookupError, ValueError, TypeError, OverflowError) as error:
       raise UserError(
         f"{path} is not a readable template ({error}); {_REMEDY}."
       ) from error
@@ -146,6 +151,13 @@ class FaceTemplate:
       "is damaged: its contents do not match its hash",
     )
     return template
+
+
+def can_name_a_file(blendshape: str) -> bool:
+  """Whether NAME.obj is a file in the folder it is written to, and nowhere else."""
+  # 255 bytes is what file systems take; some are for ".obj" and a temporary ending.
+  length = len(blendshape.encode(errors="replace"))
+  return 0 < length < 200 and not set(blendshape) & set("/\\\0")
 
 
 _REMEDY = "build one with `pface_build_template`"
@@ -199,6 +211,9 @@ def _first_problem(template: FaceTemplate) -> str | None:
       return f"{field} points outside the {count} vertices"
   if len(set(template.blendshape_names)) != names:
     return "two blendshapes have the same name"
+  for name in template.blendshape_names:
+    if not can_name_a_file(name):
+      return f"the blendshape name {name!r} cannot be that of a file"
   if template.uv.min() < 0 or template.uv.max() > 1:
     return "uv leaves [0, 1]"
   return None

@@ -127,11 +127,7 @@ class Checkpoints:
     """
     folder = os.path.join(self._folder, BEST)
     path = os.path.join(folder, "figures.json")
-    best = np.inf
-    if os.path.isfile(path):
-      with open(path, encoding="utf-8") as file:
-        best = json.load(file)["loss"]
-    if not self._writes or not figures["loss"] < best:
+    if not self._writes or not figures["loss"] < _best_loss(path):
       return False
     step = int(self._trainer.step.numpy())
     checkpoint = tf.train.Checkpoint(system=self._trainer.system)
@@ -190,6 +186,18 @@ def load_system(run_dir: str, stage_name: str | None = None) -> PersonalizedFace
   return system
 
 
+def _best_loss(path: str) -> float:
+  """Of best/figures.json; infinite where there is none, or one that is damaged."""
+  try:
+    with open(path, encoding="utf-8") as file:
+      return float(json.load(file)["loss"])
+  except FileNotFoundError:
+    return np.inf
+  except (ValueError, LookupError, TypeError, RecursionError) as error:
+    logging.warning("%s is damaged (%s) and will be written anew.", path, error)
+    return np.inf
+
+
 def _last_stage(run_dir: str) -> str:
   """The stage whose checkpoint is the newest."""
   states = {}
@@ -227,7 +235,10 @@ def _newest_sound(folder: str) -> str | None:
 
 def _paths(folder: str) -> list[str]:
   """The checkpoints of a folder, the newest first."""
-  state = tf.train.get_checkpoint_state(folder)
+  try:
+    state = tf.train.get_checkpoint_state(folder)
+  except ValueError:  # it names none, or is no text, which TensorFlow does not expect
+    state = None
   if state is not None:
     return list(state.all_model_checkpoint_paths)[::-1]
   # Without the file that names them (lost, damaged), by their steps.

@@ -7,7 +7,6 @@ the report says whether it would have helped.
 """
 
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from personalized_face import config
 from personalized_face.core.errors import UserError
+from personalized_face.core.npz_files import read_npz
 from personalized_face.core.types import Batch, Outputs
 from personalized_face.losses.total import FaceLoss
 from personalized_face.systems.personalized_face import build_system
@@ -22,6 +22,9 @@ from personalized_face.template.face_template import FaceTemplate
 from personalized_face.training.checkpoints import TEMPLATE_FILE
 from personalized_face.training.stages import configured_stage
 from personalized_face.training.trainer import Trainer
+
+_MOST_BYTES = 8 << 30  # that a file may unpack to; 8 groups of 4 pictures take 25 MB
+_FIELDS = (*Batch._fields, "stage", "step", "term", "names")
 
 
 def replay(path: str, gin_params: Sequence[str] = ()) -> str:
@@ -61,9 +64,11 @@ def replay(path: str, gin_params: Sequence[str] = ()) -> str:
 
 def _load(path: str) -> dict[str, np.ndarray]:
   try:
-    with np.load(path, allow_pickle=False) as file:
-      return dict(file)
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
+    saved = read_npz(path, _MOST_BYTES)
+    if missing := set(_FIELDS) - set(saved):
+      raise ValueError(f"no {min(missing)}")
+    return saved
+  except ValueError as error:
     raise UserError(
       f"{path} is no replay file; give one of <run>/replay/*.npz, as the run that "
       "stopped has named it."

@@ -12,16 +12,6 @@ from personalized_face.data.gates import bad_landmarks, sharpness
 from personalized_face.data.manifest import STATUSES
 from personalized_face.data.prepare import prepare
 
-SPEC = """
-kind: {kind}
-layout: "{{clip}}.{{extension}}"
-person: "{{clip}}"
-clip: "{{clip}}"
-min_frames: {min_frames}
-source: ours
-licence: ours
-"""
-
 
 class LeftFaceDetector(BrightBoxDetector):
   """Sees the left half of what it is shown: of two toy faces the first."""
@@ -32,15 +22,14 @@ class LeftFaceDetector(BrightBoxDetector):
     return super().detect(half)
 
 
-def run(folder, kinds, count, kind="videos", min_frames=4):
+def run(folder, name):
   """Prepares malformed inputs; returns their rows by path, and the right statuses."""
-  wanted = malformed.make(folder / kind, count, kinds)
-  spec = folder / "malformed.yaml"
-  spec.write_text(SPEC.format(kind=kind, min_frames=min_frames))
+  count = len(malformed.CORPORA[name][0])
+  wanted = malformed.write_corpus(folder, name, count)
   prepare(
-    [str(folder / kind)],
+    [str(folder / name)],
     str(folder / "out"),
-    corpus=str(spec),
+    corpus=str(folder / f"{name}.yaml"),
     preparation=SMALL,
     thinning=ALL,
     detector=LeftFaceDetector(),
@@ -49,18 +38,14 @@ def run(folder, kinds, count, kind="videos", min_frames=4):
     return {row["path"]: row for row in csv.DictReader(file)}, wanted
 
 
-@pytest.mark.parametrize(
-  "kind, kinds, min_frames",
-  [("videos", malformed.KINDS, 4), ("images", malformed.IMAGE_KINDS, 1)],
-)
-def test_every_malformed_input_has_its_row(tmp_path, kind, kinds, min_frames):
-  rows, wanted = run(tmp_path, kinds, len(kinds), kind, min_frames)
+@pytest.mark.parametrize("name", malformed.CORPORA)
+def test_every_malformed_input_has_its_row(tmp_path, name):
+  rows, wanted = run(tmp_path, name)
   assert set(rows) == set(wanted)
   for path, statuses in wanted.items():
     row = rows[path]
     assert row["status"] in STATUSES
-    assert row["status"] in statuses, (path, row["status"], row["reason"])
-    assert row["status"] == "ok" or row["reason"].rstrip().endswith(".")
+    assert malformed.right(row, statuses), (path, row["status"], row["reason"])
 
 
 @pytest.mark.parametrize(
@@ -93,3 +78,20 @@ def test_sharpness_falls_with_blur_and_not_with_size():
   ]
   assert values == sorted(values, reverse=True) and values[0] > 100 * values[-1]
   assert sharpness(fine, landmarks + 1000) == 0.0
+
+
+def test_a_dim_face_in_focus_is_not_blurred():
+  """Little contrast counts as usual contrast down to half of it; noise does not."""
+  rng = np.random.default_rng(0)
+  pattern = np.repeat(rng.choice([-1.0, 1.0], (224, 224, 1)), 3, axis=-1)
+  landmarks = np.array([[0.0, 0], [224, 224]] * 34, np.float32)
+
+  def value(amplitude):
+    image = np.round(128 + amplitude * pattern).astype(np.uint8)
+    return sharpness(image, landmarks)
+
+  # Averaged to half the size, the deviation is half of the amplitude.
+  usual, dim, dimmest, noise = (value(2 * std) for std in (24, 16, 12, 3))
+  np.testing.assert_allclose([dim, dimmest], usual, rtol=0.05)  # whole grey levels
+  np.testing.assert_allclose(noise, usual / 16, rtol=0.1)
+  assert value(2 * 48) > 3.5 * usual
