@@ -20,6 +20,8 @@ PYTHON ?=
 LOCK ?= requirements.lock
 # Given to pytest, such as PYTEST_ARGS="tests/core -x".
 PYTEST_ARGS ?=
+# Test files that run at a time; each process takes up to 3 GB.
+WORKERS ?= 2
 
 # The shell gets them as variables, so that a path may hold spaces and quotes.
 export VIDEO OUTPUT TEMPLATE PYTHON
@@ -38,7 +40,7 @@ demo: $(STAMP)
 	$(PY) tools/demo.py "$$@"
 
 test: $(STAMP)
-	@$(PY) -m pytest -q $(PYTEST_ARGS)
+	@$(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

@@ -20,7 +20,9 @@ MAPPED = {
 
 COMMANDS = (
   "ablations",
+  "benchmark_preparation",
   "benchmark_renderer",
+  "benchmark_tracking",
   "benchmark_training",
   "build_template",
   "build_tf_mesh_renderer",
@@ -37,6 +39,7 @@ COMMANDS = (
   "register",
   "retarget",
   "synthesize_data",
+  "track",
   "train",
   "view",
 )
@@ -79,6 +82,8 @@ TEST_REQUIREMENTS = [
   "pytest>=8",
   # Files mangled again and again, for every format that is read; 7 does not exist yet.
   "hypothesis>=6.100,<7",
+  # Two test files at a time: the suite uses one core by itself.
+  "pytest-xdist>=3.5,<4",
   # What it finds and how it formats changes from version to version.
   "ruff==0.17.5",
   # A test builds the wheel without pip's isolation: 70.1 is the first that needs no

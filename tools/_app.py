@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from personalized_face import native_logs
-from personalized_face.core.errors import UserError
+from personalized_face.core.errors import UserError, sentence_of
 
 # Read by the C++ libraries when they are loaded; what the user has set stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -98,8 +98,7 @@ def _guarded(
 def _sentence(error: Exception) -> str | None:
   """Returns what to tell the user, or None where the error is a bug of ours."""
   if isinstance(error, UserError):
-    # gin appends the call stack of configurables, a line each.
-    return " ".join(str(error).split("\n  In call to configurable")[0].split())
+    return sentence_of(error)
   if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
     return f"Cannot use {error.filename or 'the disk'}: {error.strerror}."
   config = sys.modules.get("personalized_face.config")

@@ -16,7 +16,7 @@ import sys
 # Every command once, in the order in which people need them.
 TASKS = {
   "Try it": ("demo",),
-  "Your own face": ("personalize", "reconstruct", "retarget"),
+  "Your own face": ("personalize", "reconstruct", "track", "retarget"),
   "Show it and take it elsewhere": (
     "view",
     "export_avatar",
@@ -31,7 +31,14 @@ TASKS = {
     "train",
     "ablations",
   ),
-  "Measure": ("evaluate", "register", "benchmark_renderer", "benchmark_training"),
+  "Measure": (
+    "evaluate",
+    "register",
+    "benchmark_preparation",
+    "benchmark_renderer",
+    "benchmark_tracking",
+    "benchmark_training",
+  ),
   "Templates and renderers": ("build_template", "build_tf_mesh_renderer"),
 }
 

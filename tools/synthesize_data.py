@@ -5,8 +5,9 @@ r"""Renders clips of synthetic people, with all that is true of them beside each
 
 NAME.mp4 comes with NAME_person.npz (shape, blendshapes, albedo, with wrinkles that come
 and go) and NAME_motion.npz (coefficients, pose, light of each frame). The same command
-with more persons adds to those that are there. `pface_evaluate` reads the folder as its
-synthetic benchmark.
+with more persons adds to those that are there. The records of --corpus=synthetic carry
+the truth of their frames, as features.json there says. `pface_evaluate` reads the
+folder as its synthetic benchmark.
 
 People of a template with another topology than the systems' are measured as scans:
 

@@ -39,6 +39,14 @@ class LabelFiles:
 
 
 @dataclasses.dataclass(frozen=True)
+class TruthFiles:
+  """Where a corpus of rendered clips has what is true of them; see data/truth.py."""
+
+  motion: str  # beside the clip: "{stem}_motion.npz"
+  person: str = ""  # "{stem}_person.npz"
+
+
+@dataclasses.dataclass(frozen=True)
 class ClipRule:
   """Which of near-identical clips stay; ours, the paper only gives the counts.
 
@@ -69,6 +77,7 @@ class CorpusSpec:
     identities: a file of "name person" lines beside the layout, where the path does
       not tell the person; its first column is a file's name.
     clip_rule, landmarks, parsing: see there; None where MediaPipe does it.
+    truth: see there; None where nobody knows it.
   """
 
   name: str
@@ -89,6 +98,7 @@ class CorpusSpec:
   clip_rule: ClipRule = ClipRule()
   landmarks: LandmarkFiles | None = None
   parsing: LabelFiles | None = None
+  truth: TruthFiles | None = None
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -121,6 +131,7 @@ def load(name_or_path: str) -> CorpusSpec:
     )
   if not 0 <= spec.held_out < 1 or not spec.weight > 0:
     raise UserError(f"The corpus {name} needs held_out in [0, 1) and a weight above 0.")
+  _check_truth(spec)
   if spec.landmarks and not spec.landmarks.files.endswith(landmark_files.FORMATS):
     raise UserError(
       f"The corpus {name} has landmarks in {spec.landmarks.files}; known are "
@@ -129,7 +140,27 @@ def load(name_or_path: str) -> CorpusSpec:
   return spec
 
 
-_SECTIONS = {"clip_rule": ClipRule, "landmarks": LandmarkFiles, "parsing": LabelFiles}
+def _check_truth(spec: CorpusSpec) -> None:
+  """Truth is beside a video, under a name made of the video's."""
+  if spec.truth is None:
+    return
+  if spec.kind != "videos":
+    raise UserError(f"The corpus {spec.name} has truth, which only videos can have.")
+  for files in dataclasses.astuple(spec.truth):
+    unknown = set(re.findall(r"\{(.*?)\}", files)) - {"stem"}
+    if unknown:
+      raise UserError(
+        f"The corpus {spec.name} names {sorted(unknown)[0]!r} in {files}, where only "
+        "{stem} can stand."
+      )
+
+
+_SECTIONS = {
+  "clip_rule": ClipRule,
+  "landmarks": LandmarkFiles,
+  "parsing": LabelFiles,
+  "truth": TruthFiles,
+}
 _TYPES = {
   "str": str,
   "int": int,

@@ -19,13 +19,14 @@ from personalized_face.core.types import NUM_LANDMARKS, Batch, Tensor
 from personalized_face.data import record_format, records
 from personalized_face.data.appearance import Appearance
 from personalized_face.data.augment import Jitter
+from personalized_face.data.truth import FrameTruth, frame_truth, known_blendshapes
 
 # Records in the shuffle's reservoir: of about 1 MB, in compressed form.
 _SHUFFLE_RECORDS = 256
 _SHARDS_AT_ONCE = 16
 
 
-@gin.configurable(module="data", denylist=["records_dir", "split"])
+@gin.configurable(module="data", denylist=["records_dir", "split", "truth"])
 def make_dataset(
   records_dir: str,
   split: str = "train",
@@ -39,6 +40,7 @@ def make_dataset(
   skip_batches: int = 0,
   names: bool = False,
   shard: tuple[int, int] = (0, 1),
+  truth: bool = False,
 ) -> tf.data.Dataset:
   """Batches of B groups of N frames for training.
 
@@ -64,13 +66,16 @@ def make_dataset(
     names: True gives, in place of each batch, which records it is made of: [B] strings
       "person/clip", with the part where a clip has several.
     shard: (i, W) gives the i-th of W equal parts of every batch, and decodes no other.
+    truth: True gives (Batch, FrameTruth [B, N, ...]), of records of synthetic clips. No
+      augmentation may be set then, since the truth is that of the crop as it is.
 
   Returns:
     Batch of images [B, N, size, size, 3] float32 in [0, 1], landmarks [B, N, 68, 2]
     float32, parsing [B, N, size, size] int32; static shapes.
 
   Raises:
-    UserError: no records there, an empty split, or clips of fewer than N frames.
+    UserError: no records there, an empty split, clips of fewer than N frames; with
+      `truth`: a record has none, or an augmentation is set.
     ValueError: batches that do not divide into the parts.
   """
   index, count = shard
@@ -79,7 +84,14 @@ def make_dataset(
   part = groups_per_batch // count
   counts = records.read_info(records_dir)["splits"][split]
   groups = _groups(
-    records_dir, split, frames_per_group, seed, shuffle, cache, records_per_person
+    records_dir,
+    split,
+    frames_per_group,
+    seed,
+    shuffle,
+    cache,
+    records_per_person,
+    truth,
   )
   if not repeat:
     batches = -(-counts["records"] // groups_per_batch)
@@ -158,7 +170,7 @@ class _Groups(NamedTuple):
   """Records in the order in which they are used, and what makes a group of each."""
 
   serialized: tf.data.Dataset  # (number, record), without end
-  decode: Callable[[Tensor, Tensor], Batch]
+  decode: Callable[[Tensor, Tensor], Batch | tuple[Batch, FrameTruth]]
 
 
 def _groups(
@@ -169,11 +181,18 @@ def _groups(
   shuffle: bool,
   cache: bool,
   records_per_person: int | None,
+  truth: bool = False,
 ) -> _Groups:
   """See `make_dataset`."""
   info = records.read_info(records_dir)
   jitter, appearance = Jitter(), Appearance()
   paths = records.shard_paths(records_dir, split)
+  if truth and shuffle and (jitter.moves or appearance.changes):
+    raise UserError(
+      "The ground truth is that of crops as they are; set Jitter and Appearance to 0, "
+      "or shuffle = False, to read it."
+    )
+  names = known_blendshapes(records_dir, paths) if truth else ()
   shortest = info["splits"][split]["shortest_record"]
   if shortest < frames_per_group:
     raise UserError(
@@ -204,6 +223,8 @@ def _groups(
     numbers = [seed, number] if shuffle else None
     chosen = stretch_indices(record["num_frames"], frames_per_group, numbers)
     group = _decode(record, chosen, info["preparation"]["size"])
+    if truth:
+      return group, frame_truth(record, chosen, len(names))
     if numbers and jitter.moves:
       group = jitter.apply(group, numbers)
     return appearance.apply(group, numbers) if numbers and appearance.changes else group
@@ -252,7 +273,10 @@ def _person_balance(
 
 
 def make_eval_dataset(
-  records_dir: str, split: str = "test", frames_per_group: int = 1
+  records_dir: str,
+  split: str = "test",
+  frames_per_group: int = 1,
+  truth: bool = False,
 ) -> tf.data.Dataset:
   """Every frame of a split exactly once, in order, for evaluation (N = 1, Section 4).
 
@@ -261,28 +285,31 @@ def make_eval_dataset(
     split: "train" or "test".
     frames_per_group: N. Groups never mix records; a record's last group is filled up
       with its last frame, and `valid` says which frames count.
+    truth: True adds the FrameTruth [1, N, ...] of each group.
 
   Returns:
-    (Batch [1, N, ...] as of `make_dataset`, valid [1, N] bool).
+    (Batch [1, N, ...] as of `make_dataset`, valid [1, N] bool), and the truth.
 
   Raises:
-    UserError: no records there, or an empty split.
+    UserError: no records there, an empty split, or a record without truth.
   """
   size = records.read_info(records_dir)["preparation"]["size"]
+  paths = records.shard_paths(records_dir, split)
+  names = known_blendshapes(records_dir, paths) if truth else ()
 
   def groups(serialized: Tensor) -> tf.data.Dataset:
     record = tf.io.parse_single_example(serialized, record_format.feature_specs())
     count = record["num_frames"]
     starts = tf.data.Dataset.range(0, count, frames_per_group)
 
-    def group(start: Tensor) -> tuple[Batch, Tensor]:
+    def group(start: Tensor) -> tuple:
       wanted = start + tf.range(frames_per_group, dtype=tf.int64)
-      batch = _decode(record, tf.minimum(wanted, count - 1), size)
-      return batch, wanted < count
+      chosen = tf.minimum(wanted, count - 1)
+      found = _decode(record, chosen, size), wanted < count
+      return (*found, frame_truth(record, chosen, len(names))) if truth else found
 
     return starts.map(group)
 
-  paths = records.shard_paths(records_dir, split)
   return tf.data.TFRecordDataset(paths).flat_map(groups).batch(1).prefetch(4)
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from personalized_face.core.errors import UserError
-from personalized_face.data import crop
+from personalized_face.data import crop, gates
 from personalized_face.data.corpora import ClipSource
 from personalized_face.data.corpus_spec import LabelFiles, LandmarkFiles
 from personalized_face.data.detector import (
@@ -112,7 +112,8 @@ class Labeller:
       return LabelledFrame(frame, None, gate="no_face")
     if self._parsing is not None:
       return LabelledFrame(frame, landmarks, confidence=1.0, faces=1)
-    if not np.isfinite(landmarks).all():
+    # Before anything is cut out round them: numbers out of range would make it huge.
+    if gates.bad_landmarks(landmarks, *frame.image.shape[:2]):
       return LabelledFrame(frame, None, gate="bad_landmarks")
     box = crop.landmark_box(landmarks)
     look = look_with(self._face_detector())

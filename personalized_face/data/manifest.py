@@ -41,6 +41,7 @@ class ManifestRow(NamedTuple):
   thinned: int = 0
   train: int = 0
   test: int = 0
+  truth: int = 0  # frames whose ground truth is in the records
   two_faces: int = 0  # frames in which another face was seen; not a gate
   source_frames: int = 0  # up to the last one that was taken
   seconds: float = 0.0  # it took

@@ -119,7 +119,8 @@ def prepare(
       spec.held_out,
       spec.landmarks,
       spec.parsing,
-      tuple(_versions().items()),
+      truth=spec.truth,
+      versions=tuple(_versions().items()),
     )
     done, pending = earlier_runs.sort_out(found.clips, work, output_dir, overwrite)
     fresh = _run(pending, work, runner, num_workers, detector, max_failures)
@@ -140,6 +141,7 @@ def prepare(
       "splits": {},
       "inputs": dict(Counter(row.status for row in rows)),
       "gates": gate_counts(rows),
+      "truth": sum(row.truth for row in rows),
       "landmark_box_fraction": crop.LANDMARK_BOX_FRACTION,
       **earlier_runs.settings(work),
     }

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, PARSING_CLASSES
+from personalized_face.data import truth as clip_truth
 from personalized_face.data.video import decode_picture
 
 FORMAT_VERSION = 1
@@ -44,6 +45,7 @@ class ClipFrames(NamedTuple):
   sharpness: np.ndarray = np.zeros(0, np.float32)  # [F], see data/gates.py
   landmark_source: str = ""  # what the landmarks come from
   parsing_source: str = ""  # what the parsing maps come from, label order included
+  truth: clip_truth.Truth | None = None  # of a synthetic clip, see data/truth.py
 
   @property
   def num_frames(self) -> int:
@@ -58,6 +60,8 @@ class ClipFrames(NamedTuple):
       if len(values[field]):
         values[field] = values[field][chosen]
     files = {f: [getattr(self, f)[i] for i in chosen] for f in ("images", "parsing")}
+    if self.truth is not None:
+      files["truth"] = self.truth.take(chosen)
     return self._replace(**values, **files)
 
 
@@ -92,6 +96,7 @@ def feature_specs() -> dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceF
       name: tf.io.FixedLenSequenceFeature(shape, dtype, allow_missing=True)
       for name, (shape, dtype) in frames.items()
     },
+    **clip_truth.feature_specs(),
   }
 
 
@@ -171,6 +176,9 @@ def to_example(clip: ClipFrames, part: int = 0, num_parts: int = 1) -> bytes:
     "landmark_source": strings([utf8(clip.landmark_source)]),
     "parsing_source": strings([utf8(clip.parsing_source)]),
   }
+  if clip.truth is not None:
+    for name, value in clip_truth.features(clip.truth).items():
+      features[name] = strings(value) if isinstance(value, list) else floats(value)
   example = tf.train.Example(features=tf.train.Features(feature=features))
   return example.SerializeToString(deterministic=True)
 
@@ -196,7 +204,8 @@ def from_example(serialized: bytes) -> ClipFrames:
   texts = {name: values[name].decode() for name in names}
   numbers = {name: int(values[name]) for name in ("frame_height", "frame_width")}
   arrays = {name: values[name] for name in _PER_FRAME}
-  return ClipFrames(**texts, **numbers, **arrays)
+  truth = clip_truth.from_features(values)
+  return ClipFrames(**texts, **numbers, **arrays, truth=truth)
 
 
 def features_json(size: int) -> dict:
@@ -229,5 +238,6 @@ def features_json(size: int) -> dict:
       "landmark_source": "bytes, UTF-8: what the landmarks come from",
       "parsing_source": "bytes, UTF-8: what the parsing maps come from, with the order "
       "of the labels that were read",
+      **clip_truth.DESCRIPTIONS,
     },
   }

@@ -74,10 +74,9 @@ class Spool:
     self._file.write(frame.image + frame.parsing)
     self._end += len(frame.image) + len(frame.parsing)
 
-  @property
-  def landmarks(self) -> np.ndarray:
-    """Of all frames, [F, 68, 2] float32 pixels of the crop."""
-    return self._table()["landmarks"].copy()
+  def column(self, name: str) -> np.ndarray:
+    """A number of all frames, [F, ...], by its name in record_format.ClipFrames."""
+    return self._table()[name].copy()
 
   @property
   def last_source_frame(self) -> int:

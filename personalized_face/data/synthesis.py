@@ -4,8 +4,8 @@
                                                 <name>_motion.npz -> records
 
 The layout is what `pface_evaluate` reads as its synthetic benchmark, and, being one
-video for each person, what `pface_prepare_data` takes. A record's `source` and
-`source_frames` say which rows of which motion.npz are true of its frames.
+video for each person, what `pface_prepare_data` takes; records of it carry the truth of
+their frames (data/truth.py).
 """
 
 import os

@@ -14,7 +14,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +24,14 @@ from personalized_face.core.errors import UserError
 from personalized_face.data import record_format, records
 from personalized_face.data.clip import ClipLabels, Preparation, label_clip
 from personalized_face.data.corpora import ClipSource
-from personalized_face.data.corpus_spec import LabelFiles, LandmarkFiles
+from personalized_face.data.corpus_spec import LabelFiles, LandmarkFiles, TruthFiles
 from personalized_face.data.detector import FaceDetector
 from personalized_face.data.labelling import Labeller, beside
 from personalized_face.data.manifest import ManifestRow
 from personalized_face.data.spool import Spool
 from personalized_face.data.stages import StageClock
 from personalized_face.data.thinning import Thinning
+from personalized_face.data.truth import Truth, read_truth
 from personalized_face.data.video import frame_count
 
 _KEY_CHARACTERS = 32
@@ -46,6 +47,7 @@ class Work:
     split_by: "persons" or "frames".
     held_out: share set aside.
     landmarks, parsing: the corpus's files; None takes MediaPipe.
+    truth: the corpus's files; None where nobody knows it.
     versions: of what decides the bytes of a record.
   """
 
@@ -56,12 +58,15 @@ class Work:
   held_out: float = records.HELD_OUT_SHARE
   landmarks: LandmarkFiles | None = None
   parsing: LabelFiles | None = None
+  truth: TruthFiles | None = None
   versions: tuple[tuple[str, str], ...] = ()
 
   def settings(self) -> dict:
     """What decides the records beside the input, as JSON can hold it."""
     values = dataclasses.asdict(self)
     del values["folder"]
+    if self.truth is None:  # as when there was none: old units keep their keys
+      del values["truth"]
     return {**values, "versions": dict(self.versions)}
 
   def labeller(self, detector: FaceDetector | None = None) -> Labeller:
@@ -94,6 +99,7 @@ def unit_key(source: ClipSource, work: Work) -> str:
     if spec is not None:
       # The folder of the annotations: its time changes with what is put into it.
       paths += {os.path.dirname(beside(path, spec.files)) for path in paths[:1]}
+  paths += _truth_paths(source, work)
   text = json.dumps(
     [tuple(source), work.settings(), [_state(path) for path in paths]], sort_keys=True
   )
@@ -199,7 +205,8 @@ def _write_clip(
   clock: StageClock,
 ) -> tuple[ManifestRow, dict[str, Piece]]:
   """Thins, splits and writes what is in the spool."""
-  counts = labels.counts
+  counts, size = labels.counts, work.preparation.size
+  stem = unit_path(work, key, ".")
   row = row._replace(**counts, reason=_reason(source, work.preparation, labels))
   if not len(spool) and counts["no_face"] + counts["other_face"] == counts["read"]:
     reason = (
@@ -210,7 +217,7 @@ def _write_clip(
   chosen = {}
   if len(spool):
     with clock.stage("thin"):
-      kept = work.thinning.keep(spool.landmarks, source.clip, work.preparation.size)
+      kept = work.thinning.keep(spool.column("landmarks"), source.clip, size)
     row = row._replace(
       thinned=int((~kept).sum()), source_frames=spool.last_source_frame + 1
     )
@@ -228,14 +235,18 @@ def _write_clip(
       f"{'; dropped: ' + dropped if dropped else ''}) for groups of "
       f"{work.preparation.min_frames} beside the held-out ones; give a longer video."
     )
+    reason = " ".join([reason, *labels.reasons[:1]])  # whose file is at fault
     return row._replace(status="too short", reason=reason, train=0, test=0), {}
+  truth, problem = _read_truth(source, spool, work)
+  if problem:
+    row = row._replace(reason=f"{row.reason} {problem}".lstrip())
   with clock.stage("write"):
     pieces = {
-      split: _write_split(frames, labels.clip, spool, unit_path(work, key, f".{split}"))
+      split: _write_split(frames, labels.clip, spool, truth, stem + split)
       for split, frames in chosen.items()
       if len(frames)
     }
-  return row, pieces
+  return row._replace(truth=0 if truth is None else row.train + row.test), pieces
 
 
 def _split(person: str, kept: np.ndarray, work: Work) -> dict[str, np.ndarray]:
@@ -247,17 +258,51 @@ def _split(person: str, kept: np.ndarray, work: Work) -> dict[str, np.ndarray]:
   return {"train": kept[rest], "test": kept[np.unique(held_out)]}
 
 
+def _truth_paths(source: ClipSource, work: Work) -> list[str]:
+  """Of the motion and, where the corpus has it, of the person; none without truth."""
+  if work.truth is None:
+    return []
+  names = (work.truth.motion, work.truth.person)
+  return [beside(source.path, name).format() for name in names if name]
+
+
+def _read_truth(
+  source: ClipSource, spool: Spool, work: Work
+) -> tuple[Truth | None, str]:
+  """What is true of the frames in the spool, or a sentence on why nobody knows."""
+  if work.truth is None:
+    return None, ""
+  motion, *person = _truth_paths(source, work)
+  times, squares = spool.column("times"), spool.column("squares")
+  try:
+    found = read_truth(
+      motion, person[0] if person else None, times, squares, work.preparation.size
+    )
+  except UserError as error:
+    return None, f"Its records carry no ground truth: {error}"
+  return found, ""
+
+
 def _write_split(
-  frames: np.ndarray, clip: record_format.ClipFrames, spool: Spool, stem: str
+  frames: np.ndarray,
+  clip: record_format.ClipFrames,
+  spool: Spool,
+  truth: Truth | None,
+  stem: str,
 ) -> Piece:
   """Writes one split's records, one part after the other."""
   path = f"{stem}.tfrecord"
   temporary = f"{path}.{os.getpid()}.tmp"
   count = records.count_parts(len(frames)).records
-  # As record_format.parts deals them out.
-  dealt = (spool.take(frames[i::count], clip) for i in range(count))
+
+  def dealt() -> Iterator[record_format.ClipFrames]:
+    for i in range(count):  # as record_format.parts deals them out
+      part = frames[i::count]
+      taken = spool.take(part, clip)
+      yield taken if truth is None else taken._replace(truth=truth.take(part))
+
   try:
-    records.write_records(temporary, dealt, count)
+    records.write_records(temporary, dealt(), count)
     size = os.path.getsize(temporary)
     os.replace(temporary, path)
   finally:

@@ -258,50 +258,84 @@ def write_video(path: str, frames: Iterable[np.ndarray], fps: float) -> None:
     ValueError: another extension, no frames, or frames of several sizes.
     UserError: the folder is missing or cannot be written to, or the disk is full.
   """
-  import imageio_ffmpeg
-
-  extension = os.path.splitext(path)[1].lower()
-  if extension not in _CODECS:
-    raise ValueError(f"a video is written as .mp4 or .webm, not {path}")
-  folder = os.path.dirname(os.path.abspath(path))
-  if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-    raise UserError(f"{path} cannot be written: check that its folder exists.")
-  codec, options = _CODECS[extension]
-  temporary = f"{path}.{os.getpid()}.tmp"
-  writer, size, count = None, None, 0
-  try:
+  with VideoWriter(path, fps) as writer:
     for frame in frames:
-      height, width = (side // 2 * 2 for side in frame.shape[:2])
-      if writer is None:
-        size = (height, width)
-        writer = imageio_ffmpeg.write_frames(
-          temporary,
-          (width, height),
-          fps=fps,
-          codec=codec,
-          pix_fmt_out="yuv420p",
-          quality=None,
-          macro_block_size=1,
-          ffmpeg_log_level="error",
-          output_params=[*options, "-f", _FORMATS[extension]],
-        )
-        writer.send(None)
-      if (height, width) != size:
-        raise ValueError(f"frames of {size} and {(height, width)} in one video")
-      with _written(path):
-        writer.send(np.ascontiguousarray(frame[:height, :width]))
-      count += 1
-    if writer is None:
+      writer.write(frame)
+    if not writer.num_frames:
       raise ValueError(f"no frames to write to {path}")
-    with _written(path):
-      writer.close()
-      _require_whole(temporary, count)
-      os.replace(temporary, path)
-  finally:
-    if writer is not None:
-      writer.close()
-    if os.path.exists(temporary):
-      os.remove(temporary)
+
+
+class VideoWriter:
+  """`write_video` for frames that come one by one; a context manager.
+
+  An error inside of it leaves no file, and neither does a video without a frame.
+
+  Attributes:
+    num_frames: written so far.
+  """
+
+  def __init__(self, path: str, fps: float):
+    """Checks where it goes, and writes nothing yet; see `write_video`."""
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in _CODECS:
+      raise ValueError(f"a video is written as .mp4 or .webm, not {path}")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+      raise UserError(f"{path} cannot be written: check that its folder exists.")
+    self._path, self._fps, self._extension = path, fps, extension
+    self._temporary = f"{path}.{os.getpid()}.tmp"
+    self._writer, self._size = None, (0, 0)
+    self.num_frames = 0
+
+  def write(self, frame: np.ndarray) -> None:
+    """Adds a frame [H, W, 3] uint8 RGB.
+
+    Raises:
+      ValueError: not of the size of the first one.
+      UserError: ffmpeg has ended, as it does when the disk is full.
+    """
+    height, width = size = tuple(side // 2 * 2 for side in frame.shape[:2])
+    if self._writer is None:
+      self._size, self._writer = size, self._open(width, height)
+    if size != self._size:
+      raise ValueError(f"frames of {self._size} and {size} in one video")
+    with _written(self._path):
+      self._writer.send(np.ascontiguousarray(frame[:height, :width]))
+    self.num_frames += 1
+
+  def __enter__(self) -> "VideoWriter":
+    return self
+
+  def __exit__(self, kind: type | None, *error) -> None:
+    try:
+      if self._writer is not None:
+        self._writer.close()
+        if kind is None:
+          with _written(self._path):
+            _require_whole(self._temporary, self.num_frames)
+            os.replace(self._temporary, self._path)
+    finally:
+      if os.path.exists(self._temporary):
+        os.remove(self._temporary)
+
+  def _open(self, width: int, height: int):
+    """Starts ffmpeg, which takes frames by the `send` of a generator."""
+    import imageio_ffmpeg
+
+    codec, options = _CODECS[self._extension]
+    writer = imageio_ffmpeg.write_frames(
+      self._temporary,
+      (width, height),
+      fps=self._fps,
+      codec=codec,
+      pix_fmt_out="yuv420p",
+      quality=None,
+      macro_block_size=1,
+      ffmpeg_log_level="error",
+      output_params=[*options, "-f", _FORMATS[self._extension]],
+    )
+    writer.send(None)
+    return writer
 
 
 @contextlib.contextmanager

@@ -57,12 +57,12 @@ def write_motion_csv(
   Raises:
     ValueError: the number of names is not that of the coefficients.
   """
-  columns = _columns(motion, blendshape_names)
+  rows = motion_rows(motion, blendshape_names)
   with replacing(path) as temporary:
     with open(temporary, "w", encoding="utf-8", newline="") as file:
       writer = csv.writer(file)
-      writer.writerow(columns)
-      writer.writerows(zip(*columns.values(), strict=True))
+      writer.writerow(motion_columns(blendshape_names))
+      writer.writerows(rows)
 
 
 def write_motion_json(
@@ -77,6 +77,23 @@ def write_motion_json(
   numbers = {name: [json.loads(v) for v in texts] for name, texts in columns.items()}
   value = {"format": _JSON_FORMAT, "version": 1, "columns": numbers}
   write_text(path, json.dumps(value, allow_nan=False) + "\n")
+
+
+def motion_rows(
+  motion: Motion, blendshape_names: Sequence[str], first_frame: int = 0
+) -> list[tuple[str, ...]]:
+  """The rows of the table, without its header.
+
+  Args:
+    motion: F frames.
+    blendshape_names: K names, in the order of the coefficients.
+    first_frame: what the column `frame` starts at.
+
+  Raises:
+    ValueError: the number of names is not that of the coefficients.
+  """
+  columns = _columns(motion, blendshape_names, first_frame)
+  return list(zip(*columns.values(), strict=True))
 
 
 def read_motion_csv(path: str, blendshape_names: Sequence[str]) -> Motion:
@@ -177,7 +194,9 @@ def neutral_motion(times: np.ndarray, expression: np.ndarray, fps: float) -> Mot
   return Motion(times, tracking, boxes, (int(_SIDE_PX),) * 2, fps)
 
 
-def _columns(motion: Motion, names: Sequence[str]) -> dict[str, list[str]]:
+def _columns(
+  motion: Motion, names: Sequence[str], first_frame: int = 0
+) -> dict[str, list[str]]:
   """Every column as text."""
   tracking, count = motion.tracking, len(motion.times)
   if np.shape(tracking.expression) != (count, len(names)):
@@ -186,7 +205,10 @@ def _columns(motion: Motion, names: Sequence[str]) -> dict[str, list[str]]:
     )
   numbers = [np.reshape(part, [count, -1]) for part in tracking]
   numbers = np.concatenate([*numbers, np.reshape(motion.boxes, [count, 4])], axis=1)
-  columns = [[str(i) for i in range(count)], [repr(float(t)) for t in motion.times]]
+  columns = [
+    [str(first_frame + i) for i in range(count)],
+    [repr(float(t)) for t in motion.times],
+  ]
   # 9 digits: what a float32 needs to come back as it was.
   columns += [[f"{value:.9g}" for value in column] for column in numbers.T]
   height, width = motion.frame_size

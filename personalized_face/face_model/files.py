@@ -44,6 +44,14 @@ class Motion(NamedTuple):
   fps: float  # frames per second, of `times`
 
 
+class TemplateOf(NamedTuple):
+  """What a file says of the template that it was made with."""
+
+  name: str
+  hash: str
+  blendshape_names: tuple[str, ...]  # K
+
+
 def save_person(path: str, person: PersonModel, template: FaceTemplate) -> None:
   """Writes a person, under its name only once it is complete.
 
@@ -100,7 +108,7 @@ def save_motion(path: str, motion: Motion, template: FaceTemplate) -> None:
   arrays["boxes"] = np.asarray(motion.boxes, np.float32)
   arrays["frame_size"] = np.asarray(motion.frame_size, np.int32)
   arrays["fps"] = np.asarray(motion.fps, np.float64)
-  _require(arrays, _motion_shapes(template, len(arrays["times"])))
+  _require(arrays, _motion_shapes(template.num_blendshapes, len(arrays["times"])))
   _write(path, "motion", template, arrays)
 
 
@@ -110,10 +118,30 @@ def load_motion(path: str, template: FaceTemplate) -> Motion:
   Raises:
     UserError: no such file, not a motion, damaged, or made with another template.
   """
-  want = _motion_shapes(template, None)
-  arrays = _read(path, "motion", template, want, _MOST_MOTION_BYTES)
+  want = _motion_shapes(template.num_blendshapes, None)
+  return _motion(path, _read(path, "motion", template, want, _MOST_MOTION_BYTES))
+
+
+def load_motion_as_is(path: str) -> tuple[Motion, TemplateOf]:
+  """Reads a motion where its template is not at hand.
+
+  Raises:
+    UserError: no such file, not a motion, or damaged.
+  """
+  arrays = _open(path, "motion", _MOST_MOTION_BYTES)
+  try:
+    names = tuple(str(name) for name in arrays["blendshape_names"])
+    _require(arrays, _motion_shapes(len(names), None))
+  except (KeyError, TypeError, ValueError) as error:
+    raise _damaged(path, "motion", error) from error
+  made_with = str(arrays["template_name"]), str(arrays["template_hash"])
+  return _motion(path, arrays), TemplateOf(*made_with, names)
+
+
+def _motion(path: str, arrays: dict[str, np.ndarray]) -> Motion:
+  """The arrays of a file as a motion that a clip can have."""
   with np.errstate(over="ignore"):  # reported by the check
-    single = {name: arrays[name].astype(np.float32) for name in want}
+    single = {n: arrays[n].astype(np.float32) for n in (*Tracking._fields, "boxes")}
   motion = Motion(
     times=arrays["times"].astype(np.float64),
     tracking=Tracking(*(single[name] for name in Tracking._fields)),
@@ -158,11 +186,11 @@ def _person_shapes(template: FaceTemplate) -> dict[str, tuple]:
   }
 
 
-def _motion_shapes(template: FaceTemplate, frames: int | None) -> dict[str, tuple]:
+def _motion_shapes(num_blendshapes: int, frames: int | None) -> dict[str, tuple]:
   """`frames` None: as many as `times` has."""
   return {
     "times": (frames,),
-    "expression": (frames, template.num_blendshapes),
+    "expression": (frames, num_blendshapes),
     "rotation": (frames, 3),
     "translation": (frames, 3),
     "light": (frames, NUM_LIGHT_COEFFICIENTS, 3),
@@ -212,20 +240,14 @@ def _write(
       os.remove(temporary)
 
 
-def _read(
-  path: str,
-  kind: str,
-  template: FaceTemplate,
-  want: dict[str, tuple],
-  most_bytes: int,
-) -> dict[str, np.ndarray]:
-  """Reads and checks the arrays of a file of this kind."""
+def _open(path: str, kind: str, most_bytes: int) -> dict[str, np.ndarray]:
+  """Reads a file of this kind; what its arrays hold is not checked."""
   if not os.path.isfile(path):
     raise UserError(f"There is no {kind} file {path}; {_MAKE[kind]}.")
   try:
     data = read_npz(path, most_bytes)
     found, version = str(data["kind"]), int(data["format_version"])
-    made_with = str(data["template_name"]), str(data["template_hash"])
+    _ = str(data["template_name"]), str(data["template_hash"])
   except (KeyError, TypeError, ValueError, OverflowError) as error:
     raise _damaged(path, kind, error) from error
   if found != kind:
@@ -235,6 +257,19 @@ def _read(
       f"{path} has {kind} format {version}, this program reads {FORMAT_VERSION}; "
       f"{_MAKE[kind]}."
     )
+  return data
+
+
+def _read(
+  path: str,
+  kind: str,
+  template: FaceTemplate,
+  want: dict[str, tuple],
+  most_bytes: int,
+) -> dict[str, np.ndarray]:
+  """Reads and checks the arrays of a file of this kind, made with this template."""
+  data = _open(path, kind, most_bytes)
+  made_with = str(data["template_name"]), str(data["template_hash"])
   if made_with[1] != template.hash:
     raise UserError(
       f"{path} was made with the template {made_with[0]!r} ({made_with[1]}), and "

@@ -35,6 +35,8 @@ class SquareFollower:
 
   Attributes:
     num_detections: how many frames asked the detector so far.
+    seen: whether the detector, when it was last asked, found a face. Where it did not,
+      it is asked again in each frame, and the square stays with the tracker.
   """
 
   def __init__(self, detector: FaceDetector, check_every: int):
@@ -46,6 +48,7 @@ class SquareFollower:
         detector lead in every frame.
     """
     self.num_detections = 0
+    self.seen = False
     self._detector = detector
     self._check_every = check_every
     self._used: Square | None = None  # in the last frame
@@ -62,7 +65,7 @@ class SquareFollower:
     elif predicted is None or _is_lost(predicted, self._used, image.shape):
       # Where the detector fails as well, wait where the face was last.
       self._used = self._detected(image, None) or self._used
-    elif self._check_every and self._count % self._check_every == 0:
+    elif self._check_every and (not self.seen or self._count % self._check_every == 0):
       seen = self._detected(image, predicted)
       agrees = seen is None or _overlap(seen, predicted) >= _AGREEMENT
       self._used = predicted if agrees else seen
@@ -92,7 +95,8 @@ class SquareFollower:
       points = detect_in_box(detect, image, near.box, _CHECK_MARGIN)
     if points is None:
       points = self._detector.detect(image)
-    return None if points is None else landmarks_68(points)
+    self.seen = points is not None
+    return landmarks_68(points) if self.seen else None
 
 
 def _is_lost(square: Square, previous: Square, shape: tuple[int, ...]) -> bool:

@@ -1,8 +1,9 @@
-"""Renders a person's motion, however long, in chunks of a fixed size.
+"""Renders a person's motion: a clip in chunks of a fixed size, or frames as they come.
 
     PersonModel, Tracking [F, ...] --system.reconstruct--> RenderedFrames ...
 
-One traced graph serves every person and every clip of a system.
+One traced graph of `ClipRenderer` serves every person and every clip of a system;
+`PersonRenderer` does once what depends on the person alone, and draws an overlay only.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.types import PersonModel, Rendering, Tensor, Tracking
+from personalized_face.inference.track import person_geometry
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 # Frames rendered at once: enough to keep the cores busy.
@@ -62,3 +64,41 @@ class ClipRenderer:
   def _reconstruct(self, person: PersonModel, tracking: Tracking) -> RenderedFrames:
     outputs = self._system.reconstruct(person, tracking)
     return RenderedFrames(outputs.rendering, outputs.landmarks, outputs.mesh.vertices)
+
+
+class FacePicture(NamedTuple):
+  """What an overlay needs of a Rendering, numpy."""
+
+  image: Tensor  # [S, S, 3]
+  mask: Tensor  # [S, S]
+
+
+class PersonRenderer:
+  """Renders one person in a crop, a frame at a time."""
+
+  def __init__(self, system: PersonalizedFace, person: PersonModel):
+    """Samples the person's maps at the vertices.
+
+    Args:
+      system: decode and renderer; its networks are not used.
+      person: without the leading dimension B.
+    """
+    self._system = system
+    self._person = PersonModel(*(tf.constant(part)[tf.newaxis] for part in person))
+    self._geometry = person_geometry(system, person)
+    self._graph = tf.function(self._render)
+
+  def __call__(self, tracking: Tracking) -> FacePicture:
+    """The picture of one frame, whose Tracking is [1, ...] numpy."""
+    grouped = Tracking(*(np.asarray(value)[np.newaxis] for value in tracking))  # B = 1
+    return FacePicture(*(value.numpy()[0, 0] for value in self._graph(grouped)))
+
+  def _render(self, tracking: Tracking) -> tuple[Tensor, Tensor]:
+    system, model = self._system, self._system.face_model
+    vertices = model.shape(self._geometry, tracking.expression)
+    rendering = system.renderer(
+      system.camera_vertices(vertices, tracking),
+      model.albedo(self._person, tracking.expression),
+      tracking.light,
+    )
+    return rendering.image, rendering.mask

@@ -7,7 +7,7 @@ from personalized_face.core.rotation import rotation_matrix
 from personalized_face.core.types import PersonModel, Rendering, Tracking
 from personalized_face.data.crop import Square
 from personalized_face.inference import pictures
-from personalized_face.inference.render import ClipRenderer
+from personalized_face.inference.render import ClipRenderer, FacePicture
 from personalized_face.inference.track import to_float
 
 # A sheet's novel views, degrees of yaw: 2D figures cannot tell a torn mesh from a good
@@ -65,7 +65,7 @@ def _turned(tracking: Tracking, vertices: np.ndarray, yaw: float) -> Tracking:
 
 
 def into_source(
-  picture: np.ndarray, rendering: Rendering, square: Square
+  picture: np.ndarray, rendering: Rendering | FacePicture, square: Square
 ) -> np.ndarray:
   """Composites a face rendered in its crop onto the whole source picture.
 
@@ -77,14 +77,29 @@ def into_source(
   Returns:
     [H, W, 3] uint8.
   """
-  height, width = picture.shape[:2]
+  result = picture.copy()
   scale = square.side / rendering.mask.shape[0]
+  # Beyond a pixel of the crop round its square there is nothing to draw.
+  x0, y0, x1, y1 = square.box
+  columns = _whole(x0 - scale, x1 + scale, picture.shape[1])
+  rows = _whole(y0 - scale, y1 + scale, picture.shape[0])
+  part = result[rows, columns]
+  if not part.size:
+    return result
   # OpenCV's coordinates have pixel centres at integers, ours at .5.
-  offset = np.array(square[:2]) + 0.5 * scale - 0.5
+  offset = np.array(square[:2]) + 0.5 * scale - 0.5 - (columns.start, rows.start)
   matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
   face = np.clip(rendering.image, 0.0, 1.0) * rendering.mask[..., np.newaxis]
   layers = np.concatenate([face, rendering.mask[..., np.newaxis]], axis=-1)
   # Colour times mask and mask are warped alike, so the border blends without a fringe.
-  layers = cv2.warpAffine(layers, matrix, (width, height), flags=cv2.INTER_LINEAR)
+  size = part.shape[1], part.shape[0]
+  layers = cv2.warpAffine(layers, matrix, size, flags=cv2.INTER_LINEAR)
   face, mask = layers[..., :3], layers[..., 3:]
-  return pictures.to_uint8(face + (1.0 - mask) * (picture / np.float32(255)))
+  part[...] = pictures.to_uint8(face + (1.0 - mask) * (part / np.float32(255)))
+  return result
+
+
+def _whole(low: float, high: float, size: int) -> slice:
+  """The whole pixels from `low` to `high` that a side of `size` pixels has."""
+  start, stop = (int(np.clip(edge, 0, size)) for edge in (low // 1, -(-high // 1)))
+  return slice(start, stop)

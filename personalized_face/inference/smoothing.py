@@ -17,34 +17,86 @@ _HERTZ_PER_SPEED = 5.0
 _SPEED_CUTOFF = 1.0  # Hz, of the speed itself; the authors' value
 
 
-def one_euro(
-  values: np.ndarray,
-  times: np.ndarray,
-  min_cutoff: float,
-  beta: float = _HERTZ_PER_SPEED,
-  speed_cutoff: float = _SPEED_CUTOFF,
-) -> np.ndarray:
-  """Filters every channel by itself, looking backwards only.
+class OneEuro:
+  """The filter, a value at a time; every channel by itself."""
+
+  def __init__(
+    self,
+    min_cutoff: float,
+    beta: float = _HERTZ_PER_SPEED,
+    speed_cutoff: float = _SPEED_CUTOFF,
+  ):
+    """Starts before the first value.
+
+    Args:
+      min_cutoff: Hz, at rest.
+      beta: Hz per unit and second.
+      speed_cutoff: Hz, of the low-pass on the speed.
+    """
+    self._min_cutoff, self._beta = min_cutoff, beta
+    self._speed_cutoff = speed_cutoff
+    self._time: float | None = None  # of the last value, seconds
+    self._smooth = self._speed = np.zeros(())
+
+  def __call__(self, value: np.ndarray, time: float) -> np.ndarray:
+    """The smoothed value [...] at a time in seconds after the last; the first as is."""
+    value = np.asarray(value)
+    if self._time is None:
+      self._smooth, self._speed = value.astype(np.float64), np.zeros(value.shape)
+    else:
+      step = time - self._time
+      fresh = (value - self._smooth) / step
+      self._speed = self._speed + _share(self._speed_cutoff, step) * (
+        fresh - self._speed
+      )
+      share = _share(self._min_cutoff + self._beta * np.abs(self._speed), step)
+      self._smooth = self._smooth + share * (value - self._smooth)
+    self._time = time
+    return self._smooth.astype(value.dtype)
+
+
+class TrackingFilter:
+  """`smooth_tracking` looking backwards only, a frame at a time."""
+
+  def __init__(self, strength: float):
+    """Starts before the first frame; the strength is `smooth_tracking`'s."""
+    self._strength = strength
+    self.reset()
+
+  def reset(self) -> None:
+    """Forgets the past, as after a loss: the next frame is the first."""
+    if self._strength:
+      cutoff = _CUTOFF_AT_REST / self._strength
+      self._filters = [OneEuro(cutoff) for _ in Tracking._fields]
+
+  def __call__(self, tracking: Tracking, time: float) -> Tracking:
+    """A steadier Tracking of one frame, of any leading dimensions, numpy.
+
+    Args:
+      tracking: of the frame.
+      time: seconds, after the last frame's.
+    """
+    if not self._strength:
+      return tracking
+    pairs = zip(self._filters, tracking, strict=True)
+    return Tracking(*(smooth(values, time) for smooth, values in pairs))
+
+
+def one_euro(values: np.ndarray, times: np.ndarray, min_cutoff: float) -> np.ndarray:
+  """Filters every channel of a clip by itself, looking backwards only.
 
   Args:
     values: [F, ...].
     times: [F] seconds, rising.
     min_cutoff: Hz, at rest.
-    beta: Hz per unit and second.
-    speed_cutoff: Hz, of the low-pass on the speed.
 
   Returns:
     [F, ...], the first frame unchanged.
   """
-  values = np.asarray(values)
-  smooth, speed = values.astype(np.float64), np.zeros(values.shape[1:])
-  for i in range(1, len(values)):
-    step = times[i] - times[i - 1]
-    fresh = (values[i] - smooth[i - 1]) / step
-    speed = speed + _share(speed_cutoff, step) * (fresh - speed)
-    share = _share(min_cutoff + beta * np.abs(speed), step)
-    smooth[i] = smooth[i - 1] + share * (values[i] - smooth[i - 1])
-  return smooth.astype(values.dtype)
+  smooth = OneEuro(min_cutoff)
+  return np.stack(
+    [smooth(value, time) for value, time in zip(values, times, strict=True)]
+  )
 
 
 def smooth_tracking(

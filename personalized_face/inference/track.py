@@ -4,8 +4,9 @@
                  ^                                              |
                  +---- bounds of the projected landmarks <------+
 
-follow.py says where the squares come from. Photos that do not follow one another are
-each detected.
+follow.py says where the squares come from. `FaceTracker` is that loop a frame at a
+time, for a clip (`track_video`) as for a camera. Photos that do not follow one another
+are each detected.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,12 @@ import tensorflow as tf
 from absl import logging
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import PersonGeometry, Tensor, Tracking
+from personalized_face.core.types import (
+  PersonGeometry,
+  PersonModel,
+  Tensor,
+  Tracking,
+)
 from personalized_face.data.crop import Square, crop_image, face_square
 from personalized_face.data.detector import FaceDetector, landmarks_68
 from personalized_face.data.video import Frame, read_image
@@ -38,6 +44,18 @@ class TrackedClip(NamedTuple):
   landmarks: np.ndarray  # [F, L, 2] float32 as projected, pixels of the crop
   first_frame: int  # index in the source of the first frame with a face
   num_detections: int  # how many frames asked the detector
+
+
+class TrackedFace(NamedTuple):
+  """What was found in one frame."""
+
+  square: Square  # of the crop, pixels of the frame
+  crop: np.ndarray  # [S, S, 3] uint8 RGB
+  tracking: Tracking  # [1, ...] numpy
+  landmarks: np.ndarray  # [L, 2] as projected, pixels of the crop
+  # False where the face was lost: the crop is then where it was last, and the rest is
+  # what TrackNet makes of that.
+  seen: bool
 
 
 class Tracker:
@@ -63,9 +81,18 @@ class Tracker:
     Returns:
       The Tracking, [I, ...] numpy, and the landmarks [I, L, 2], pixels of the crop.
     """
-    marked = PersonGeometry(
+    return self.track(crops, self.marked(geometry))
+
+  def marked(self, geometry: PersonGeometry) -> PersonGeometry:
+    """The 68 marked vertices alone: all of a person that `track` needs, numpy."""
+    return PersonGeometry(
       *(np.take(np.asarray(part), self._marked, axis=1) for part in geometry)
     )
+
+  def track(
+    self, crops: np.ndarray, marked: PersonGeometry
+  ) -> tuple[Tracking, np.ndarray]:
+    """As a call, with what `marked` has picked; for frame after frame."""
     if self._track is not None:
       tracking = self._track(crops)
       return tracking, self._project_only(tracking, marked).numpy()
@@ -86,6 +113,62 @@ class Tracker:
     return project(vertices, self._system.camera)[0]
 
 
+class FaceTracker:
+  """Follows one face, a frame at a time."""
+
+  def __init__(
+    self,
+    system: PersonalizedFace,
+    detector: FaceDetector,
+    geometry: PersonGeometry | None = None,
+    check_every: int = 15,
+    track: TrackFunction | None = None,
+  ):
+    """Starts before the first frame.
+
+    Args:
+      system: with trained networks.
+      detector: for the first frame, after a loss, and for checks.
+      geometry: of the person, B = 1; None lets ModelNet see the first crop. It decides
+        only where the landmarks are that the next square is drawn round.
+      check_every: every so many frames the detector checks that the face is still in
+        the square; 0 never, as the paper; 1 lets it lead. See follow.py.
+      track: in place of the system's TrackNet.
+    """
+    self._system = system
+    self._tracker = Tracker(system, track)
+    self._follower = SquareFollower(detector, check_every)
+    self._size = system.camera.height
+    self._marked = None if geometry is None else self._tracker.marked(geometry)
+
+  @property
+  def num_detections(self) -> int:
+    """How many frames asked the detector so far."""
+    return self._follower.num_detections
+
+  def warm_up(self) -> None:
+    """Traces the graphs, so that a camera's first frames do not have to wait."""
+    template = self._system.template
+    deltas = template.blendshape_deltas.transpose(1, 0, 2)
+    geometry = PersonGeometry(template.vertices[np.newaxis], deltas[np.newaxis])
+    crop = np.zeros([1, self._size, self._size, 3], np.uint8)
+    self._tracker.track(crop, self._tracker.marked(geometry))
+
+  def __call__(self, image: np.ndarray) -> TrackedFace | None:
+    """Tracks in [H, W, 3] uint8 RGB; None while no face has been seen yet."""
+    square = self._follower.look(image)
+    if square is None:
+      return None
+    crop = crop_image(image, square, self._size)
+    if self._marked is None:
+      geometry = geometry_of(self._system, crop[np.newaxis])
+      self._marked = self._tracker.marked(geometry)
+    tracking, landmarks = self._tracker.track(crop[np.newaxis], self._marked)
+    self._follower.predict(landmarks[0], self._size)
+    seen = self._follower.seen and bool(np.isfinite(landmarks).all())
+    return TrackedFace(square, crop, tracking, landmarks[0], seen)
+
+
 def to_float(crops: np.ndarray) -> np.ndarray:
   """uint8 pictures as the networks take them: float32 in [0, 1]."""
   return crops.astype(np.float32) / 255.0
@@ -95,6 +178,12 @@ def geometry_of(system: PersonalizedFace, crops: np.ndarray) -> PersonGeometry:
   """ModelNet's geometry (B = 1) of the person on crops [N, S, S, 3] uint8."""
   person = system.model_face(to_float(crops)[np.newaxis])
   return system.face_model.geometry(*system.face_model.vertex_offsets(person))
+
+
+def person_geometry(system: PersonalizedFace, person: PersonModel) -> PersonGeometry:
+  """The geometry (B = 1) of a person without the leading dimension B."""
+  batch = PersonModel(*(np.asarray(part)[np.newaxis] for part in person))
+  return system.face_model.geometry(*system.face_model.vertex_offsets(batch))
 
 
 def track_video(
@@ -113,55 +202,41 @@ def track_video(
   Args:
     system: with trained networks.
     frames: in order, as `data.video.read_frames` yields them.
-    detector: for the first frame, after a loss, and for checks.
     name: of the video, for messages.
-    geometry: of the person, B = 1; None lets ModelNet see the first crop. It decides
-      only where the landmarks are that the next square is drawn round.
-    check_every: every so many frames the detector checks that the face is still in the
-      square; 0 never, as the paper; 1 lets it lead. See follow.py.
-    track: in place of the system's TrackNet.
+    detector, geometry, check_every, track: see `FaceTracker`.
 
   Raises:
     UserError: no face in any frame.
   """
-  tracker, crop_size = Tracker(system, track), system.camera.height
-  follower = SquareFollower(detector, check_every)
-  boxes, crops, trackings, projected, times = [], [], [], [], []
-  count, size = 0, (0, 0)
+  tracker = FaceTracker(system, detector, geometry, check_every, track)
+  faces, times, count, size = [], [], 0, (0, 0)
   for frame in frames:
     count += 1
-    square = follower.look(frame.image)
-    if square is None:
+    face = tracker(frame.image)
+    if face is None:
       continue
-    crop = crop_image(frame.image, square, crop_size)
-    if geometry is None:
-      geometry = geometry_of(system, crop[np.newaxis])
-    tracking, landmarks = tracker(crop[np.newaxis], geometry)
-    follower.predict(landmarks[0], crop_size)
     size = frame.image.shape[:2]
     times.append(frame.time)
-    boxes.append(square.box)
-    crops.append(crop)
-    trackings.append(tracking)
-    projected.append(landmarks[0])
+    faces.append(face)
   if not times:
     raise UserError(
       f"No face was found in any of the {count} frames of {name}; give a video with a "
       "face in view, at least some 100 pixels high."
     )
+  trackings = zip(*(face.tracking for face in faces), strict=True)
   motion = Motion(
     times=np.array(times, np.float64),
-    tracking=Tracking(*(np.concatenate(v) for v in zip(*trackings, strict=True))),
-    boxes=np.array(boxes, np.float32),
+    tracking=Tracking(*(np.concatenate(values) for values in trackings)),
+    boxes=np.array([face.square.box for face in faces], np.float32),
     frame_size=size,
     fps=_rate(times),
   )
   return TrackedClip(
     motion,
-    np.stack(crops),
-    np.stack(projected),
+    np.stack([face.crop for face in faces]),
+    np.stack([face.landmarks for face in faces]),
     first_frame=count - len(times),  # from the first face on, none is left out
-    num_detections=follower.num_detections,
+    num_detections=tracker.num_detections,
   )
 
 

@@ -6,6 +6,7 @@ then a Markdown table, and flat figures for a program to read.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -27,9 +28,12 @@ from personalized_face.pipelines.renderer_timing import (
 from personalized_face.pipelines.tfg_rasterizer import compile_kernel
 
 BASE = Case()  # what the README's figures and the flat keys mean
-SIZES = (64, 112, 224, 448)
-IMAGES = (1, 4, 16, 32)
-SHEETS = (28, 55, 110, 220)  # 1,458 to 95,922 triangles
+_SHEETS = (28, 55, 110, 220)  # 1,458 to 95,922 triangles
+_GROWTHS = {
+  "pixels": [dataclasses.replace(BASE, size=n) for n in (64, 112, 224, 448)],
+  "images": [dataclasses.replace(BASE, images=n) for n in (1, 4, 16, 32)],
+  "triangles": [dataclasses.replace(BASE, images=4, sheet=n) for n in _SHEETS],
+}
 # Names of the keys: the backends, "xla" without jit_compile, and tensorflow-graphics.
 TITLES = {
   "cpu": "`cpu`",
@@ -45,7 +49,7 @@ def benchmark(json_path: str | None = None, quick: bool = False) -> str:
   """Measures.
 
   Args:
-    json_path: gets the flat figures, and every case under "cases".
+    json_path: gets the flat figures.
     quick: the base case alone, few rounds, on two threads.
 
   Returns:
@@ -64,7 +68,7 @@ def benchmark(json_path: str | None = None, quick: bool = False) -> str:
   for name, why in missing.items():
     logging.info("Not measured, its figures are null: %s: %s", name, why)
   if json_path:
-    write_json(json_path, {**flat_figures(results), "cases": results})
+    write_json(json_path, flat_figures(results))
   return "\n\n".join(_tables(results))
 
 
@@ -76,8 +80,9 @@ def flat_figures(results: list[dict]) -> dict[str, float | int | None]:
 
   Returns:
     `NAME_forward_ms`, `NAME_forward_backward_ms` on two threads, the same with
-    `_1_thread`, `NAME_id_agreement` (a share), ratios, what was measured; and for `cpu`
-    and `xla` the whole render, `NAME_render_KIND_ms`, and with `_antialias`.
+    `_1_thread`, or with `_64_pixels` and so on; `NAME_id_agreement` (a share), ratios,
+    what was measured; and for `cpu` and `xla` the whole render, `NAME_render_KIND_ms`,
+    and with `_antialias`.
   """
   two, one = _find(results, BASE, 2), _find(results, BASE, 1)
   figures = {
@@ -104,6 +109,12 @@ def flat_figures(results: list[dict]) -> dict[str, float | int | None]:
     for switch, suffix in (("off", ""), ("on", "_antialias")):
       for kind in KINDS:
         figures[f"{name}_render_{kind}{suffix}_ms"] = switches[switch][kind]
+  for what, cases in _GROWTHS.items():
+    for result in (found for case in cases if (found := _find(results, case, 2))):
+      size = _size(what, result)
+      for kind in KINDS:
+        for name, value in result[f"{kind}_ms"].items():
+          figures[f"{name}_{kind}_ms_{size}_{what}"] = value
   slow, fast = figures.get("cpu_forward_ms_1_thread"), figures.get("cpu_forward_ms")
   figures["cpu_forward_speedup_2_threads"] = slow / fast if slow and fast else None
   return figures
@@ -115,11 +126,7 @@ def _plan(library: str | None, quick: bool) -> list[Work]:
     return [
       Work(2, (BASE,), (2, 4), library, agreement=True, plain=False, antialias=False)
     ]
-  cases = [BASE]
-  cases += [dataclasses.replace(BASE, size=n) for n in SIZES]
-  cases += [dataclasses.replace(BASE, images=n) for n in IMAGES]
-  cases += [dataclasses.replace(BASE, images=4, sheet=n) for n in SHEETS]
-  cases = tuple(dict.fromkeys(cases))
+  cases = tuple(dict.fromkeys([BASE, *itertools.chain(*_GROWTHS.values())]))
   few = (BASE, dataclasses.replace(BASE, images=1))
   return [
     Work(2, cases, (3, 15), library, agreement=True, plain=True, antialias=True),
@@ -177,12 +184,7 @@ def _tables(results: list[dict]) -> list[str]:
     f" pixels, {BASE.images} images, {two['threads']} threads:",
     _base_table(two, one),
   ]
-  growths = {
-    "pixels": [dataclasses.replace(BASE, size=n) for n in SIZES],
-    "images": [dataclasses.replace(BASE, images=n) for n in IMAGES],
-    "triangles": [dataclasses.replace(BASE, images=4, sheet=n) for n in SHEETS],
-  }
-  for what, cases in growths.items():
+  for what, cases in _GROWTHS.items():
     found = [result for case in cases if (result := _find(results, case, 2))]
     if len(found) > 1:
       tables += [f"Growth with {what} (forward / forward and backward):"]
@@ -217,17 +219,22 @@ def _base_table(two: dict, one: dict | None) -> str:
 
 
 def _growth_table(what: str, found: list[dict]) -> str:
-  heads = {
-    "pixels": lambda r: f"{r['case']['size']} px",
-    "images": lambda r: f"{r['case']['images']} images",
-    "triangles": lambda r: f"{r['triangles']:,}",
-  }
-  rows = [["", *(heads[what](result) for result in found)]]
+  rows = [["", *(f"{_size(what, result):,} {what}" for result in found)]]
   for name, title in TITLES.items():
     if name in found[0]["forward_ms"]:
       cells = [" / ".join(_ms(r, kind, name) for kind in KINDS) for r in found]
       rows.append([title, *(cell.removesuffix(" / ") for cell in cells)])
   return _markdown(rows)
+
+
+def _size(what: str, result: dict) -> int:
+  case = result["case"]
+  sizes = {
+    "pixels": case["size"],
+    "images": case["images"],
+    "triangles": result["triangles"],
+  }
+  return sizes[what]
 
 
 def _ms(result: dict, kind: str, name: str) -> str:

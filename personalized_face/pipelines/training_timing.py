@@ -1,13 +1,18 @@
 """Where the time of a training step goes: networks, decode, render, losses, data.
 
 Each part is timed by itself, forward and backward, on the same batch; beside them the
-whole step, which is less than their sum where TensorFlow overlaps them.
+whole step, which is less than their sum where TensorFlow overlaps them. With records,
+steps are also fed by them, as in training, and what they wait for data is measured.
 """
 
+import contextlib
+import re
+import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import gin
 import numpy as np
 import tensorflow as tf
 
@@ -15,10 +20,16 @@ from personalized_face import config
 from personalized_face.core.types import Batch, Outputs, Tensor
 from personalized_face.data.dataset import make_dataset
 from personalized_face.losses.total import FaceLoss, LossWeights
+from personalized_face.pipelines.step_trace import TRACED_STEP, traced_wait_percent
 from personalized_face.pipelines.training import training_template
 from personalized_face.systems.personalized_face import PersonalizedFace, build_system
 from personalized_face.training.stages import configured_stage
+from personalized_face.training.step_clock import StepClock
 from personalized_face.training.trainer import Trainer
+
+# Rows of the table.
+_FED_STEP = "step, fed by the records"
+_WAIT = "data (waited for in such a step)"
 
 
 class Timing(NamedTuple):
@@ -37,6 +48,7 @@ def time_step(
   frames: int = 4,
   repeats: int = 5,
   records_dir: str | None = None,
+  trace_dir: str | None = None,
 ) -> list[Timing]:
   """Times a configuration's step of stage 1 and its parts.
 
@@ -46,6 +58,7 @@ def time_step(
     groups, frames: B and N of the batch.
     repeats: of each part, after one that compiles it.
     records_dir: records to time the input with; None leaves it out.
+    trace_dir: gets TensorFlow's profile of the steps that these records feed.
 
   Returns:
     The whole step first, then its parts.
@@ -68,11 +81,44 @@ def time_step(
     if name != "light_gamma" and weight:
       found.append(_loss_timing(face_loss, name, outputs, batch, repeats))
   if records_dir is not None:
-    data = iter(
-      make_dataset(records_dir, groups_per_batch=groups, frames_per_group=frames)
-    )
-    found.append(_measure("data (a batch, alone)", lambda: next(data), 4 * repeats))
+    with gin.config_scope("stage1"):
+      data = iter(
+        make_dataset(records_dir, groups_per_batch=groups, frames_per_group=frames)
+      )
+    found.append(_measure("data", lambda: next(data), 4 * repeats))
+    found += _fed_steps(trainer, data, 4 * repeats, trace_dir)
   return found
+
+
+def _fed_steps(
+  trainer: Trainer, data: Iterator[Batch], steps: int, trace_dir: str | None
+) -> list[Timing]:
+  """Steps on batches as they come, and what of their time is waiting for these."""
+  clock = StepClock()
+  batches = clock.watch(data)
+  # Until what lay ready while other things were timed is used up.
+  for _ in range(3):
+    float(trainer.train_step(next(batches))["total"])
+  clock.read(1)
+  with _profile(trace_dir):
+    for step in range(steps):
+      with tf.profiler.experimental.Trace(TRACED_STEP, step_num=step, _r=1):
+        terms = trainer.train_step(next(batches))
+    float(terms["total"])  # a device may still be at work
+    figures = clock.read(images_per_step=1)
+  step = 1000 / figures["images_per_second"]
+  waited = step * figures["input_wait_percent"] / 100
+  return [
+    Timing(_FED_STEP, step, step),
+    Timing(_WAIT, waited, waited),
+  ]
+
+
+def _profile(folder: str | None) -> contextlib.AbstractContextManager:
+  """TensorFlow's profiler into a folder, if there is one."""
+  if folder is None:
+    return contextlib.nullcontext()
+  return tf.profiler.experimental.Profile(folder)
 
 
 def _batch(groups: int, frames: int, size: int, system: PersonalizedFace) -> Batch:
@@ -193,3 +239,50 @@ def markdown(timings: Sequence[Timing]) -> str:
   for name, forward, both in timings:
     lines.append(f"| {name} | {forward:.1f} | {both:.1f} | {100 * both / step:.0f} % |")
   return "\n".join(lines) + "\n"
+
+
+def figures(
+  timings: Sequence[Timing], groups: int, frames: int, trace_dir: str | None = None
+) -> dict:
+  """What there is to keep of a measurement, as JSON can hold it.
+
+  Args:
+    timings, groups, frames, trace_dir: of `time_step`.
+
+  Returns:
+    "PART_forward_ms" and "PART_ms" (with gradients) of each part, the sizes, the peak
+    memory of this process so far (MiB, TensorFlow included) and, where records fed
+    steps, the share of these steps that is waiting for data, by the clock and by the
+    profile.
+
+  Raises:
+    UserError: there is no profile in `trace_dir`.
+  """
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux: of KiB
+  found = {
+    "groups": groups,
+    "frames": frames,
+    "peak_memory_mib": round(peak, 1),
+  }
+  for name, forward, both in timings:
+    key = re.sub(r"\W+", "_", name.lower()).strip("_")
+    found |= {f"{key}_forward_ms": round(forward, 3), f"{key}_ms": round(both, 3)}
+  by_name = {timing.name: timing.both for timing in timings}
+  if _FED_STEP in by_name:
+    found["input_wait_percent"] = 100 * by_name[_WAIT] / by_name[_FED_STEP]
+    if trace_dir is not None:
+      found["input_wait_percent_of_profile"] = traced_wait_percent(trace_dir)
+  return found
+
+
+def describe(found: dict) -> str:
+  """The `figures` that are not in the table, for the screen."""
+  lines = [
+    f"{found['groups']} groups of {found['frames']} frames; peak memory "
+    f"{found['peak_memory_mib']:.0f} MiB"
+  ]
+  for name, source in (("", "the clock"), ("_of_profile", "the profile")):
+    if f"input_wait_percent{name}" in found:
+      share = found[f"input_wait_percent{name}"]
+      lines.append(f"By {source}, {share:.2f} % of a fed step is waiting for data.")
+  return "\n".join(lines)

@@ -12,16 +12,6 @@ from personalized_face.data.gates import bad_landmarks, sharpness
 from personalized_face.data.manifest import STATUSES
 from personalized_face.data.prepare import prepare
 
-SPEC = """
-kind: {kind}
-layout: "{{clip}}.{{extension}}"
-person: "{{clip}}"
-clip: "{{clip}}"
-min_frames: {min_frames}
-source: ours
-licence: ours
-"""
-
 
 class LeftFaceDetector(BrightBoxDetector):
   """Sees the left half of what it is shown: of two toy faces the first."""
@@ -32,15 +22,14 @@ class LeftFaceDetector(BrightBoxDetector):
     return super().detect(half)
 
 
-def run(folder, kinds, count, kind="videos", min_frames=4):
+def run(folder, name):
   """Prepares malformed inputs; returns their rows by path, and the right statuses."""
-  wanted = malformed.make(folder / kind, count, kinds)
-  spec = folder / "malformed.yaml"
-  spec.write_text(SPEC.format(kind=kind, min_frames=min_frames))
+  count = len(malformed.CORPORA[name][0])
+  wanted = malformed.write_corpus(folder, name, count)
   prepare(
-    [str(folder / kind)],
+    [str(folder / name)],
     str(folder / "out"),
-    corpus=str(spec),
+    corpus=str(folder / f"{name}.yaml"),
     preparation=SMALL,
     thinning=ALL,
     detector=LeftFaceDetector(),
@@ -49,18 +38,14 @@ def run(folder, kinds, count, kind="videos", min_frames=4):
     return {row["path"]: row for row in csv.DictReader(file)}, wanted
 
 
-@pytest.mark.parametrize(
-  "kind, kinds, min_frames",
-  [("videos", malformed.KINDS, 4), ("images", malformed.IMAGE_KINDS, 1)],
-)
-def test_every_malformed_input_has_its_row(tmp_path, kind, kinds, min_frames):
-  rows, wanted = run(tmp_path, kinds, len(kinds), kind, min_frames)
+@pytest.mark.parametrize("name", malformed.CORPORA)
+def test_every_malformed_input_has_its_row(tmp_path, name):
+  rows, wanted = run(tmp_path, name)
   assert set(rows) == set(wanted)
   for path, statuses in wanted.items():
     row = rows[path]
     assert row["status"] in STATUSES
-    assert row["status"] in statuses, (path, row["status"], row["reason"])
-    assert row["status"] == "ok" or row["reason"].rstrip().endswith(".")
+    assert malformed.right(row, statuses), (path, row["status"], row["reason"])
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,19 @@ from helpers import toy_template
 
 from personalized_face.authoring.cache import load_template
 from personalized_face.core import rotation
-from personalized_face.core.types import PersonModel
-from personalized_face.data import synthetic_head
+from personalized_face.core.types import PersonModel, Tracking
+from personalized_face.data import records, synthetic_head
+from personalized_face.data.clip import Preparation
 from personalized_face.data.crop import Square, crop_image, landmark_box
 from personalized_face.data.detector import MediaPipeDetector, landmarks_68
+from personalized_face.data.prepare import prepare
 from personalized_face.data.synthetic import clip_camera, render_clip
 from personalized_face.data.synthetic_motion import PERIOD, drives, motion
 from personalized_face.data.synthetic_person import SyntheticPerson
+from personalized_face.data.thinning import Thinning
 from personalized_face.data.video import read_frames
 from personalized_face.face_model.face_model import FaceModel
-from personalized_face.face_model.files import load_motion, load_person
+from personalized_face.face_model.files import Motion, load_motion, load_person
 from personalized_face.rendering.camera import Camera, project
 from personalized_face.rendering.renderer import RendererLayer
 
@@ -150,10 +153,17 @@ def test_toy_clip_and_its_truth(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip_path(tmp_path_factory):
   """Eight frames of the default clip at its full size, half a second apart."""
   path = str(tmp_path_factory.mktemp("clip") / "clip.mp4")
   render_clip(_default(), path, seconds=4.0, fps=2.0)
+  return path
+
+
+@pytest.fixture(scope="module")
+def clip(clip_path):
+  """Its frames, and what is true of them."""
+  path = clip_path
   stem = path[: -len(".mp4")]
   truth = load_motion(f"{stem}_motion.npz", _default())
   person = load_person(f"{stem}_person.npz", _default())
@@ -188,6 +198,36 @@ def test_mediapipe_finds_the_face_where_it_is(clip):
     errors.append(np.linalg.norm(landmarks_68(found) - points, axis=-1).mean() / size)
   # 1.7 % on the whole clip; the template's points were placed by the same detector.
   assert np.mean(errors) < 0.03
+
+
+def test_records_of_the_clip_carry_its_truth(clip_path, clip, tmp_path):
+  """The mesh, seen by a record's camera, has its landmarks where the record has."""
+  out = str(tmp_path / "out")
+  preparation = Preparation(min_frames=1)
+  everything = Thinning(probability=0.0)
+  info = prepare(
+    [clip_path],
+    out,
+    corpus="synthetic",
+    preparation=preparation,
+    thinning=everything,
+  )
+  assert info["truth"] == 8
+  for split in records.SPLITS:
+    frames = next(iter(records.read_clips(out, split)))
+    truth = frames.truth
+    tracking = Tracking(
+      truth.expression, truth.rotation, truth.translation, truth.light
+    )
+    told = Motion(frames.times, tracking, frames.boxes, (512, 512), 2.0)
+    vertices, _ = _camera_vertices(told, clip[2])
+    marked = tf.gather(vertices, _default().landmark_vertices, axis=1)
+    for points, camera, found in zip(
+      marked, truth.camera, frames.landmarks, strict=True
+    ):
+      seen = project(points, Camera(224, 224, *camera.tolist())).numpy()
+      # As MediaPipe finds the face in the whole frame, above: 3 % of its 142 px.
+      assert np.linalg.norm(seen - found, axis=-1).mean() < 0.03 * 142
 
 
 def test_the_truth_renders_the_clip(clip):

@@ -7,7 +7,7 @@ from personalized_face.core.errors import UserError
 from personalized_face.core.types import PersonModel, Tracking
 from personalized_face.inference.pictures import spread
 from personalized_face.inference.reconstruct import model_person, reconstruct
-from personalized_face.inference.render import ClipRenderer
+from personalized_face.inference.render import ClipRenderer, PersonRenderer
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +95,19 @@ def test_clip_renderer_chunks_equal_the_system(system):
   differing = np.abs(frames.rendering.image - outputs.rendering.image[0]).max(-1) > 1e-3
   # Rounding may move a border pixel from one triangle to its neighbour.
   assert differing.mean() < 1e-3
+
+
+def test_person_renderer_draws_the_frames_of_the_clip_renderer(system):
+  crops = np.random.default_rng(0).integers(0, 256, [2, SIZE, SIZE, 3], np.uint8)
+  outputs = system(crops.astype(np.float32)[np.newaxis] / 255)
+  person = PersonModel(*(value[0].numpy() for value in outputs.person))
+  tracking = Tracking(*(value[0].numpy() for value in outputs.tracking))
+  expected = ClipRenderer(system).all(person, tracking).rendering
+  draw = PersonRenderer(system, person)
+  for i in range(2):
+    drawn = draw(Tracking(*(value[i : i + 1] for value in tracking)))
+    differing = np.abs(drawn.image - expected.image[i]).max(-1) > 1e-3
+    # As above: rounding at borders.
+    assert differing.mean() < 1e-3
+    assert (drawn.mask != expected.mask[i]).mean() < 1e-3
+    assert drawn.mask.mean() > 0.05

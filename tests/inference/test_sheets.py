@@ -36,6 +36,19 @@ def test_into_source_keeps_what_the_mask_leaves_open():
   np.testing.assert_array_equal(into_source(source, face, Square(5, 5, 20)), source)
 
 
+def test_into_source_of_squares_that_reach_outside():
+  """As much as is in the picture; the part that stays is the whole one's."""
+  wide = np.zeros([80, 90, 3], np.uint8)
+  face = _face(np.full([16, 16, 3], 0.5, np.float32), np.ones([16, 16], np.float32))
+  whole = into_source(wide, face, Square(30.0, 20.0, 32.0))
+  cut = into_source(wide[30:45, 40:55], face, Square(-10.0, -10.0, 32.0))
+  # Weights are in steps of 1/32 pixel: a level at most in the flat inside.
+  assert np.abs(cut.astype(int) - whole[30:45, 40:55]).max() <= 1
+  assert whole[30:45, 40:55].min() > 100
+  nowhere = into_source(wide, face, Square(-60.0, 20.0, 32.0))
+  assert nowhere.max() == 0
+
+
 def test_contact_sheet_rows_inputs_and_novel_views():
   system = toy_system()
   crops = np.random.default_rng(0).integers(0, 256, [9, SIZE, SIZE, 3], np.uint8)

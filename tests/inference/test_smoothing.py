@@ -3,7 +3,11 @@
 import numpy as np
 
 from personalized_face.core.types import Tracking
-from personalized_face.inference.smoothing import one_euro, smooth_tracking
+from personalized_face.inference.smoothing import (
+  TrackingFilter,
+  one_euro,
+  smooth_tracking,
+)
 
 TIMES = np.arange(60) / 30.0
 
@@ -48,3 +52,26 @@ def test_strength_zero_and_single_frames_change_nothing():
 
 def test_a_value_that_stays_is_exact():
   np.testing.assert_array_equal(one_euro(np.ones([5, 2]), TIMES[:5], 1.0), 1.0)
+
+
+def test_frame_by_frame_is_the_clip_looking_backwards():
+  rng = np.random.default_rng(1)
+  tracking = tracking_of(rng.normal(0, 0.1, 60))
+  expected = smooth_tracking(tracking, TIMES, 0.7, both_ways=False)
+  smooth = TrackingFilter(0.7)
+  for i, time in enumerate(TIMES):
+    frame = smooth(Tracking(*(value[i : i + 1] for value in tracking)), time)
+    for value, reference in zip(frame, expected, strict=True):
+      np.testing.assert_array_equal(value, reference[i : i + 1])
+      assert value.dtype == reference.dtype
+
+
+def test_reset_starts_anew_and_strength_zero_never_starts():
+  smooth, first, second = TrackingFilter(0.7), tracking_of([1.0]), tracking_of([2.0])
+  smooth(first, 0.0)
+  assert smooth(second, 0.1).rotation < 2
+  smooth.reset()
+  np.testing.assert_array_equal(smooth(second, 0.2).rotation, 2)
+  still = TrackingFilter(0.0)
+  still(first, 0.0)
+  assert still(second, 0.0) is second

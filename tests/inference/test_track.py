@@ -22,6 +22,7 @@ from personalized_face.data.crop import LANDMARK_BOX_FRACTION, Square
 from personalized_face.data.video import Frame, read_frames
 from personalized_face.inference.follow import _is_lost
 from personalized_face.inference.track import (
+  FaceTracker,
   Tracker,
   find_faces,
   squares_of,
@@ -148,6 +149,38 @@ def test_track_video_checks_keep_to_the_person_who_is_tracked(system, geometry):
   assert clip.num_detections == 3
   error = _centres(clip.motion.boxes) - expected_square_centre((40, 50))
   assert np.abs(error).max() < 1.5  # whole pixels
+
+
+def test_face_tracker_says_where_the_face_is_lost(system, geometry):
+  centres = [None, (60, 50), (60, 50), None, None, (62, 50)]
+  tracker = FaceTracker(system, StubDetector(), geometry)
+  tracker.warm_up()
+  assert tracker.num_detections == 0
+  faces = [tracker(picture(centre)) for centre in centres]
+  # In frame 3 the tracker sees no square, in frame 4 the detector neither.
+  assert [face and face.seen for face in faces] == [
+    None,
+    True,
+    True,
+    False,
+    False,
+    True,
+  ]
+  assert faces[4].square == faces[3].square
+
+
+def test_face_tracker_asks_in_each_frame_after_a_check_in_vain(system, geometry):
+  """A tracker that goes on in a picture without a face does so unseen."""
+  blind = StubDetector()
+  tracker = FaceTracker(system, blind, geometry, check_every=3)
+  seen = [tracker(picture((60, 50))).seen for _ in range(3)]
+  detect, blind.detect = blind.detect, lambda image: None
+  seen += [tracker(picture((60, 50))).seen for _ in range(2)]
+  blind.detect = detect
+  seen += [tracker(picture((60, 50))).seen for _ in range(2)]
+  assert seen == [True, True, True, False, False, True, True]
+  # Frames 0, 3 (in vain), 4 (in vain), 5 and, on the grid of 3 again, 6.
+  assert tracker.num_detections == 5
 
 
 def test_track_video_exception_raised_without_a_face(system, geometry):

@@ -116,6 +116,7 @@ def test_flat_figures_have_every_promised_key():
   assert figures["xla_render_forward_ms"] == 5
   assert figures["xla_render_forward_backward_antialias_ms"] == 45
   everything = flat_figures(fake_results(missing=()))
+  assert everything["xla_forward_ms_64_pixels"] == everything["xla_forward_ms"]
   assert everything["cpu_forward_ms"] == 1
   assert everything["cpu_forward_times_faster_than_tfg"] == everything["tfg_forward_ms"]
   assert not [key for key, value in everything.items() if value is None]
@@ -137,6 +138,7 @@ def test_benchmark_writes_json_and_tables(monkeypatch, tmp_path):
   text = benchmark(str(path), quick=True)
   assert [(work.threads, work.cases) for work in plans] == [(2, (BASE,))]
   figures = json.loads(path.read_text())
+  assert not [value for value in figures.values() if isinstance(value, dict | list)]
   assert all(key in figures for key in PROMISED)
   assert figures["tfg_forward_ms"] is None and figures["xla_forward_ms"] > 0
   assert "| `xla` | 1 | 3 | 99.995 % |" in text

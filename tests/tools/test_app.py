@@ -7,6 +7,7 @@ import sys
 
 import gin
 import pytest
+import tensorflow as tf
 
 from personalized_face import config
 from personalized_face.core.errors import UserError
@@ -75,6 +76,16 @@ def test_user_error_inside_a_configurable_stays_one_sentence(capsys):
   status = _app._guarded(lambda argv: read_clip(), ["tool"])
   assert status == 1
   assert capsys.readouterr().err == "The clip is too short; give a longer one.\n"
+
+
+def test_user_error_inside_a_traced_function_stays_one_sentence(capsys):
+  @tf.function
+  def draw():
+    raise UserError("The rasterizer is not built; build it.")
+
+  status = _app._guarded(lambda argv: draw(), ["tool"])
+  assert status == 1
+  assert capsys.readouterr().err == "The rasterizer is not built; build it.\n"
 
 
 def test_typo_in_gin_is_one_sentence(capsys):

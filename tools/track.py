@@ -1,0 +1,94 @@
+r"""Tracks a face, live from a camera or in a video, with a trained run.
+
+  pface_track --run_dir=runs/mine --source=0 --person=out/anna/person.npz --show
+  pface_track --run_dir=runs/mine --source=clip.mp4 --output=motion.npz \
+      --overlay=overlay.mp4
+  pface_track --run_dir=runs/mine --source=0 --tflite=track_int8.tflite \
+      --smoothing=0.5 --output=take1.csv
+
+A camera's frames that come while another is being looked at are dropped, so that what
+is seen never lags; a video's are all tracked, unless --realtime plays it like a camera.
+The motion is written as it goes, to NAME.partial.csv, and under its own name at the
+end: the end of the source, --max_seconds, q or Escape in the window, or Ctrl-C. What a
+crash leaves there `pface_convert_motion` reads.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from personalized_face.tools._app import run as run_app
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run_dir", None, "A run of pface_train.")
+flags.DEFINE_string("source", None, "A video, or a camera's number, from 0.")
+flags.DEFINE_string(
+  "person",
+  None,
+  "A person.npz, or a folder of pface_reconstruct or pface_personalize; without, "
+  "ModelNet sees the first frame.",
+)
+flags.DEFINE_string("output", None, "Gets the motion: .npz, .json or .csv.")
+flags.DEFINE_string("overlay", None, "Gets the face on the frames: .mp4 or .webm.")
+flags.DEFINE_bool("show", False, "Shows the overlay in a window.")
+flags.DEFINE_float(
+  "smoothing",
+  0.0,
+  "Steadies the motion by a one-euro filter, looking backwards: 0 not, 1 strongly.",
+  lower_bound=0.0,
+  upper_bound=1.0,
+)
+flags.DEFINE_bool("realtime", False, "Plays a video at its own rate, dropping frames.")
+flags.DEFINE_float(
+  "max_seconds", None, "Ends at this time of the source.", lower_bound=0.01
+)
+flags.DEFINE_integer("check_every", 15, "As in pface_reconstruct.", lower_bound=0)
+flags.DEFINE_string(
+  "tflite", None, "Tracks by this file of pface_export_tflite, quicker on a CPU."
+)
+flags.DEFINE_integer("num_threads", 2, "Of --tflite.", lower_bound=1)
+flags.mark_flags_as_required(["run_dir", "source"])
+
+
+def main(argv: Sequence[str]) -> None:
+  """Loads the run, tracks, and says what became of the frames."""
+  del argv
+  from personalized_face.core.errors import UserError
+  from personalized_face.data.detector import MediaPipeDetector
+  from personalized_face.data.live import open_source
+  from personalized_face.export.avatar_files import load_reconstruction
+  from personalized_face.inference.tflite_runner import open_track_net
+  from personalized_face.inference.window import Window
+  from personalized_face.pipelines.live_tracking import track_live
+  from personalized_face.training.checkpoints import load_system
+
+  if not (FLAGS.output or FLAGS.overlay or FLAGS.show):
+    raise UserError("Nothing would be kept: give --output, --overlay or --show.")
+  window = Window("pface_track") if FLAGS.show else None
+  source, rate = open_source(FLAGS.source, FLAGS.realtime, FLAGS.max_seconds)
+  system, person = load_system(FLAGS.run_dir), None
+  if FLAGS.person is not None:
+    person, _ = load_reconstruction(system, FLAGS.person)
+  _, counts = track_live(
+    system,
+    source,
+    MediaPipeDetector(),
+    FLAGS.output,
+    person,
+    track=open_track_net(system, FLAGS.tflite, FLAGS.num_threads),
+    check_every=FLAGS.check_every,
+    smoothing=FLAGS.smoothing,
+    overlay=FLAGS.overlay,
+    rate=rate,
+    window=window,
+  )
+  print(counts)
+
+
+def run() -> None:
+  """Entry point of the console command."""
+  run_app(main)
+
+
+if __name__ == "__main__":
+  run()
