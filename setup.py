@@ -80,10 +80,10 @@ REQUIREMENTS = [
 
 TEST_REQUIREMENTS = [
   "pytest>=8",
-  # Two test files at a time: the suite uses one core by itself.
-  "pytest-xdist>=3.5,<4",
   # Files mangled again and again, for every format that is read; 7 does not exist yet.
   "hypothesis>=6.100,<7",
+  # Two test files at a time: the suite uses one core by itself.
+  "pytest-xdist>=3.5,<4",
   # What it finds and how it formats changes from version to version.
   "ruff==0.17.5",
   # A test builds the wheel without pip's isolation: 70.1 is the first that needs no

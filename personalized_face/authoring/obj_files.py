@@ -108,7 +108,8 @@ def _polygons(
     numbers = [_number(word, part) for row in words for word in row]
     numbers = np.array(numbers, np.int64)
   except (ValueError, OverflowError) as error:
-    raise UserError(f"{path} has a polygon that cannot be read ({error}).") from error
+    reason = str(error)[:200]  # which quotes the word, of any length
+    raise UserError(f"{path} has a polygon that cannot be read ({reason}).") from error
   # Negative ones count back from the last one read before the polygon.
   back = numbers + np.repeat([read[part] for _, read in lines[b"f"]], sizes)
   indices = np.select([numbers >= 0, back >= 0], [numbers - 1, back], -2)
@@ -158,6 +159,7 @@ def _table(rows: list[bytes], columns: int, path: str) -> np.ndarray:
       raise ValueError("a number is not finite")
     return values
   except ValueError as error:
+    reason = str(error)[:200]
     raise UserError(
-      f"{path} is not a readable mesh: a line of it cannot be read ({error})."
+      f"{path} is not a readable mesh: a line of it cannot be read ({reason})."
     ) from error

@@ -31,7 +31,8 @@ def read_npz(path: str, most_bytes: int) -> dict[str, np.ndarray]:
   # Damaged bytes make zipfile, zlib and numpy raise a dozen kinds of exception, among
   # them NotImplementedError, struct.error and MemoryError; nothing but reading is here.
   except Exception as error:
-    raise ValueError(str(error) or type(error).__name__) from error
+    # Cut: zipfile quotes bytes of the file where two names differ.
+    raise ValueError(str(error)[:200] or type(error).__name__) from error
   for name, array in arrays.items():
     if not isinstance(array, np.ndarray):  # of other members numpy gives the bytes
       raise ValueError(f"{name} is no array")

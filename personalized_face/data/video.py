@@ -292,7 +292,7 @@ class VideoWriter:
 
     Raises:
       ValueError: not of the size of the first one.
-      UserError: it cannot be written.
+      UserError: ffmpeg has ended, as it does when the disk is full.
     """
     height, width = size = tuple(side // 2 * 2 for side in frame.shape[:2])
     if self._writer is None:
@@ -308,14 +308,13 @@ class VideoWriter:
 
   def __exit__(self, kind: type | None, *error) -> None:
     try:
-      if self._writer is not None and kind is None:
-        with _written(self._path):
-          self._writer.close()
-          _require_whole(self._temporary, self.num_frames)
-          os.replace(self._temporary, self._path)
-    finally:
       if self._writer is not None:
         self._writer.close()
+        if kind is None:
+          with _written(self._path):
+            _require_whole(self._temporary, self.num_frames)
+            os.replace(self._temporary, self._path)
+    finally:
       if os.path.exists(self._temporary):
         os.remove(self._temporary)
 

@@ -162,12 +162,17 @@ def _overlays(
 ) -> Iterator[np.ndarray]:
   """The source pictures with the face on them, [H, W, 3] uint8 each."""
   person, source = result
-  pictures = zip(source.pictures(), squares_of(source.motion.boxes), strict=True)
+  pictures, squares = iter(source.pictures()), squares_of(source.motion.boxes)
   count = 0
   with tqdm(total=len(source.names), desc="Rendering", unit="frame") as bar:
     for frames in renderer(person, source.motion.tracking):
       for i, vertices in enumerate(frames.vertices):
-        picture, square = next(pictures)
+        picture, square = next(pictures, None), next(squares)
+        if picture is None:
+          raise UserError(
+            "The pictures are no longer those that were tracked; leave the input as it "
+            f"is until the command has ended ({output_dir} lacks the overlays)."
+          )
         if frame_objs:
           path = os.path.join(output_dir, "frames", f"{count:06d}.obj")
           write_obj(path, vertices, template.triangles, template.uv)

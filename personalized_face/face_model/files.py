@@ -130,7 +130,7 @@ def load_motion_as_is(path: str) -> tuple[Motion, TemplateOf]:
   """
   arrays = _open(path, "motion", _MOST_MOTION_BYTES)
   try:
-    names = tuple(arrays["blendshape_names"].tolist())
+    names = tuple(str(name) for name in arrays["blendshape_names"])
     _require(arrays, _motion_shapes(len(names), None))
   except (KeyError, TypeError, ValueError) as error:
     raise _damaged(path, "motion", error) from error
@@ -139,11 +139,9 @@ def load_motion_as_is(path: str) -> tuple[Motion, TemplateOf]:
 
 
 def _motion(path: str, arrays: dict[str, np.ndarray]) -> Motion:
-  """The motion of arrays of its shapes."""
+  """The arrays of a file as a motion that a clip can have."""
   with np.errstate(over="ignore"):  # reported by the check
-    single = {
-      name: arrays[name].astype(np.float32) for name in (*Tracking._fields, "boxes")
-    }
+    single = {n: arrays[n].astype(np.float32) for n in (*Tracking._fields, "boxes")}
   motion = Motion(
     times=arrays["times"].astype(np.float64),
     tracking=Tracking(*(single[name] for name in Tracking._fields)),

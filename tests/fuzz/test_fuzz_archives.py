@@ -18,6 +18,7 @@ from personalized_face.evaluation import aflw2000, predictions, registration
 from personalized_face.face_model.files import (
   checked_motion,
   load_motion,
+  load_motion_as_is,
   load_person,
   save_motion,
   save_person,
@@ -93,6 +94,13 @@ FORMATS = (
     "motion.npz",
     lambda path: save_motion(path, _motion(), TOY),
     lambda path: load_motion(path, TOY),
+    changed_npz,
+    checked_motion,
+  ),
+  Format(
+    "truth.npz",
+    lambda path: save_motion(path, _motion(), TOY),
+    lambda path: load_motion_as_is(path)[0],
     changed_npz,
     checked_motion,
   ),
