@@ -1,5 +1,6 @@
 """Beam's DirectRunner and our own runner: the same records. Needs the extra [beam]."""
 
+import os
 import sys
 
 import pytest
@@ -13,8 +14,10 @@ from personalized_face.data.prepare import prepare
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_beam_gives_the_same_bytes(tmp_path, num_workers):
+def test_beam_gives_the_same_bytes(monkeypatch, tmp_path, num_workers):
   pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
+  # Beam's workers are processes of their own: they find the detector as we do.
+  monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
   videos = _videos(tmp_path / "videos")
   _prepare([videos], tmp_path / "ours")
   info = prepare(
