@@ -1,11 +1,13 @@
 """How fast a video is tracked: file in, motion out, beside the bare network.
 
-Every frame is read once; then each network looks at it alone, as a tracker whose motion
-is written, and with the face rendered and laid on the frame; and MediaPipe's face mesh
-looks at it with its own tracking. All take turns frame by frame, so that a busy machine
-slows all alike.
+Every frame is read once; then each network looks at it as a tracker whose motion is
+written, with the face rendered and laid on the frame, and alone; and MediaPipe's face
+mesh looks at it with its own tracking. All take turns, so that a busy machine slows all
+alike: a stretch of frames each, whose first ones do not count, since the caches still
+hold the data of whoever was before.
 """
 
+import itertools
 import os
 import tempfile
 import time
@@ -27,13 +29,15 @@ from personalized_face.inference.render import PersonRenderer
 from personalized_face.inference.sheets import into_source
 from personalized_face.inference.track import (
   FaceTracker,
+  TrackedFace,
   TrackFunction,
   person_geometry,
   to_float,
 )
 from personalized_face.systems.personalized_face import PersonalizedFace
 
-_WARM_UP = 3  # frames that are looked at and do not count
+_STRETCH = 20  # frames of a turn
+_WARM_UP = 3  # of these, the first, do not count
 MEDIAPIPE = "MediaPipe's face mesh"
 
 
@@ -69,7 +73,7 @@ def time_tracking(
     detector, check_every: see `FaceTracker`.
     person: without B; None lets ModelNet see the first crop.
     others: other ways to run TrackNet, by name, such as `TFLiteTrackNet`.
-    num_frames: at most so many count.
+    num_frames: at most so many are read.
     mesh: what MEDIAPIPE's row times, [H, W, 3] uint8 RGB to anything; None: it.
 
   Raises:
@@ -77,29 +81,26 @@ def time_tracking(
   """
   mesh = mesh or mediapipe_mesh()
   seconds: dict[tuple[str, str], list[float]] = {}
+  frames = _timed(itertools.islice(read_frames(video, None), num_frames))
   with tempfile.TemporaryDirectory() as folder:
-    lanes: list[_Lane] = []
-    for count, (frame, reading) in enumerate(_timed(read_frames(video, None))):
-      if not lanes:
-        crop = _first_crop(system, detector, video, frame)
+    contenders: dict[tuple[str, str], Callable[[Frame], bool]] = {}
+    while stretch := list(itertools.islice(frames, _STRETCH)):
+      if not contenders:
+        crop = _first_crop(system, detector, video, stretch[0][0])
         person = person or model_person(system, crop[np.newaxis])
-        lanes = [
-          _Lane(name, system, detector, person, track, check_every, folder)
-          for name, track in {"Keras": None, **(others or {})}.items()
-        ]
-      taken = {
-        (lane.name, part): value + reading * (part != "network")
-        for lane in lanes
-        for part, value in lane(frame).items()
-      }
-      start = time.perf_counter()
-      mesh(frame.image)
-      taken[MEDIAPIPE, "mesh"] = time.perf_counter() - start + reading
-      if count >= _WARM_UP:
-        for key, value in taken.items():
-          seconds.setdefault(key, []).append(value)
-      if count + 1 == num_frames + _WARM_UP:
-        break
+        for name, track in {"Keras": None, **(others or {})}.items():
+          path = os.path.join(folder, name)
+          lane = _Lane(system, detector, person, track, check_every, path)
+          contenders |= {(name, part): call for part, call in lane.parts().items()}
+        contenders[MEDIAPIPE, "mesh"] = lambda frame: mesh(frame.image) is not False
+      for key, look in contenders.items():
+        for count, (frame, reading) in enumerate(stretch):
+          start = time.perf_counter()
+          seen = look(frame)
+          taken = time.perf_counter() - start
+          if seen and count >= _WARM_UP:
+            reading *= key[1] != "network"
+            seconds.setdefault(key, []).append(taken + reading)
   if not seconds:
     raise UserError(f"{video} is too short; give more than {_WARM_UP} frames.")
   return _rows(seconds)
@@ -131,45 +132,61 @@ def mediapipe_mesh() -> Callable[[np.ndarray], object]:
 
 
 class _Lane:
-  """One way to run TrackNet: alone, as a tracker, and with an overlay."""
+  """One way to run TrackNet: as a tracker, with an overlay, and alone."""
 
   def __init__(
     self,
-    name: str,
     system: PersonalizedFace,
     detector: FaceDetector,
     person: PersonModel,
     track: TrackFunction | None,
     check_every: int,
-    folder: str,
+    path: str,
   ):
-    self.name = name
-    self._tracker = FaceTracker(
-      system, detector, person_geometry(system, person), check_every, track
-    )
+    geometry = person_geometry(system, person)
+    self._trackers = {
+      part: FaceTracker(system, detector, geometry, check_every, track)
+      for part in ("motion", "overlay")
+    }
+    self._streams = {
+      part: MotionStream(f"{path}_{part}.csv", system.template, 30.0)
+      for part in self._trackers
+    }
     self._render = PersonRenderer(system, person)
-    path = os.path.join(folder, f"{name}.csv")
-    self._stream = MotionStream(path, system.template, 30.0)
     self._is_keras = track is None
     self._network = track or _keras_network(system)
+    self._crops: dict[int, np.ndarray | tf.Tensor] = {}  # by the number of the frame
 
-  def __call__(self, frame: Frame) -> dict[str, float]:
-    """Seconds of each part; empty where no face is seen."""
-    start = time.perf_counter()
-    face = self._tracker(frame.image)
+  def parts(self) -> dict[str, Callable[[Frame], bool]]:
+    """What looks at a frame and says whether the face was there, in its order."""
+    return {"motion": self._motion, "overlay": self._overlay, "network": self._alone}
+
+  def _follow(self, part: str, frame: Frame) -> TrackedFace | None:
+    face = self._trackers[part](frame.image)
     if face is None or not face.seen:
-      return {}
+      return None
     size = frame.image.shape[:2]
-    self._stream.add(frame.time, face.tracking, face.square.box, size)
-    tracked = time.perf_counter()
+    self._streams[part].add(frame.time, face.tracking, face.square.box, size)
+    return face
+
+  def _motion(self, frame: Frame) -> bool:
+    return self._follow("motion", frame) is not None
+
+  def _overlay(self, frame: Frame) -> bool:
+    face = self._follow("overlay", frame)
+    if face is None:
+      return False
     into_source(frame.image, self._render(face.tracking), face.square)
-    drawn = time.perf_counter()
     crop = face.crop[np.newaxis]
-    crop = tf.constant(to_float(crop)) if self._is_keras else crop
-    begin = time.perf_counter()
+    self._crops[frame.number] = tf.constant(to_float(crop)) if self._is_keras else crop
+    return True
+
+  def _alone(self, frame: Frame) -> bool:
+    crop = self._crops.pop(frame.number, None)
+    if crop is None:
+      return False
     self._network(crop)
-    alone = time.perf_counter() - begin
-    return {"network": alone, "motion": tracked - start, "overlay": drawn - start}
+    return True
 
 
 def _keras_network(system: PersonalizedFace) -> Callable[[tf.Tensor], Tracking]:
@@ -208,10 +225,12 @@ def _rows(seconds: Mapping[tuple[str, str], list[float]]) -> list[Row]:
     "mesh": "file in, points out",
   }
   rows = []
-  for (name, part), taken in seconds.items():
-    taken = 1000 * np.array(taken)
-    median = float(np.median(taken))
+  for name in dict.fromkeys(name for name, _ in seconds):
     alone = seconds.get((name, "network"))
-    share = median / (1000 * float(np.median(alone))) if alone else None
-    rows.append(Row(f"{name}: {said[part]}", median, float(taken.mean()), share))
+    for part in (part for part in said if (name, part) in seconds):
+      taken = 1000 * np.array(seconds[name, part])
+      median = float(np.median(taken))
+      share = median / (1000 * float(np.median(alone))) if alone else None
+      title = f"{name}: {said[part]}"
+      rows.append(Row(title, median, float(taken.mean()), share))
   return rows
