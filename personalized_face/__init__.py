@@ -24,7 +24,11 @@ _LAZY = {
 def __getattr__(name: str):
   if name not in _LAZY:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  return getattr(importlib.import_module(_LAZY[name]), name)
+  native_logs = importlib.import_module("personalized_face.native_logs")
+  native_logs.ask_for_quiet()
+  with native_logs.silenced():  # TensorFlow is imported
+    module = importlib.import_module(_LAZY[name])
+  return getattr(module, name)
 
 
 def __dir__() -> list[str]:

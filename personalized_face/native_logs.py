@@ -6,11 +6,21 @@ GLOG_minloglevel. Only closing their stderr for that moment helps.
 """
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator
 
 _STDERR = 2
+
+# Read by the C++ libraries when they are loaded.
+_LEVELS = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "2"}
+
+
+def ask_for_quiet() -> None:
+  """Sets the log levels of libraries not loaded yet; what the user has set stays."""
+  for name, level in _LEVELS.items():
+    os.environ.setdefault(name, level)
 
 
 @contextlib.contextmanager
@@ -31,3 +41,12 @@ def silenced() -> Iterator[None]:
     sys.stderr.flush()  # what Python wrote in the block goes the same way
     os.dup2(saved, _STDERR)
     os.close(saved)
+
+
+@functools.cache
+def start_xla() -> None:
+  """Compiles something small in silence: XLA introduces itself at its first program."""
+  import tensorflow as tf
+
+  with silenced():
+    tf.function(lambda x: x + 1, jit_compile=True)(tf.zeros([]))

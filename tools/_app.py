@@ -20,7 +20,6 @@ import errno
 import functools
 import importlib
 import logging as python_logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,9 +29,7 @@ from absl import app, flags, logging
 from personalized_face import native_logs
 from personalized_face.core.errors import UserError, sentence_of
 
-# Read by the C++ libraries when they are loaded; what the user has set stays.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("GLOG_minloglevel", "2")
+native_logs.ask_for_quiet()
 
 _INTERRUPTED = 128 + 2  # what a shell reports for a process ended by SIGINT
 # Errors of the user's disk rather than of the code.

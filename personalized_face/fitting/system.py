@@ -2,6 +2,7 @@
 
 import gin
 
+from personalized_face import native_logs
 from personalized_face.rendering.camera import Camera
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.face_template import FaceTemplate
@@ -24,6 +25,7 @@ def build_fitting_system(
     rasterizer: backend, see rendering/rasterize.py.
     jit_compile_renderer: see RendererLayer.
   """
+  native_logs.start_xla()
   system = PersonalizedFace(
     template,
     Camera.for_crop(image_size, focal_pixels_224),

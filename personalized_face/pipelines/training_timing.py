@@ -16,7 +16,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from personalized_face import config
+from personalized_face import config, native_logs
 from personalized_face.core.types import Batch, Outputs, Tensor
 from personalized_face.data.dataset import make_dataset
 from personalized_face.losses.total import FaceLoss, LossWeights
@@ -65,6 +65,7 @@ def time_step(
   """
   config.parse(gin_files, gin_params)
   config.make_deterministic()
+  native_logs.start_xla()
   template = training_template(template_name)
   system = build_system(template)
   stage, weights = configured_stage("stage1")
