@@ -25,12 +25,11 @@ from personalized_face.data.arkit import ARKIT_NAMES, arkit_map, spelling_key
 from personalized_face.export.files import replacing
 from personalized_face.export.motion import (
   column_of_numbers,
-  mean_rate,
   neutral_motion,
   possible,
   read_csv,
 )
-from personalized_face.face_model.files import Motion
+from personalized_face.face_model.files import Motion, mean_rate
 from personalized_face.template.face_template import FaceTemplate
 
 ANGLES = tuple(

@@ -26,7 +26,7 @@ from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LIGHT_COEFFICIENTS, Tracking
 from personalized_face.data.arkit import spelling_key
 from personalized_face.export.files import replacing, write_text
-from personalized_face.face_model.files import Motion, checked_motion
+from personalized_face.face_model.files import Motion, checked_motion, mean_rate
 
 _POSE = ("pitch_rad", "yaw_rad", "roll_rad", "tx_dm", "ty_dm", "tz_dm")
 _BOX = ("box_left_px", "box_top_px", "box_right_px", "box_bottom_px")
@@ -175,11 +175,6 @@ def column_of_numbers(path: str, name: str, values: Sequence) -> np.ndarray:
     row = int(np.argmin(np.isfinite(numbers)))
     raise UserError(f"{path} has {values[row]} in the column {name}, frame {row}.")
   return numbers
-
-
-def mean_rate(times: np.ndarray, alone: float = 25.0) -> float:
-  """Mean frames per second of increasing times; `alone` for a single frame."""
-  return float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else alone
 
 
 def neutral_motion(times: np.ndarray, expression: np.ndarray, fps: float) -> Motion:

@@ -13,9 +13,10 @@ import numpy as np
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
-from personalized_face.export.motion import mean_rate, motion_columns, motion_rows
+from personalized_face.export.motion import motion_columns, motion_rows
 from personalized_face.export.motion_files import MOTION_EXTENSIONS, write_motion
-from personalized_face.face_model.files import Motion
+from personalized_face.export.run_folder import make_folder
+from personalized_face.face_model.files import Motion, mean_rate
 from personalized_face.template.face_template import FaceTemplate
 
 
@@ -54,12 +55,7 @@ class MotionStream:
         "keep it with `pface_convert_motion`, or remove it."
       )
     folder = os.path.dirname(os.path.abspath(path))
-    try:
-      os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-      raise UserError(
-        f"The folder {folder} cannot be made: {error.strerror}."
-      ) from error
+    make_folder(folder)
     if not os.access(folder, os.W_OK):
       raise UserError(f"{path} cannot be written; choose a folder that is yours.")
 

@@ -52,6 +52,16 @@ class TemplateOf(NamedTuple):
   blendshape_names: tuple[str, ...]  # K
 
 
+def mean_rate(times: np.ndarray, alone: float = 25.0) -> float:
+  """Mean frames per second of increasing times, which keeps a clip's length.
+
+  Args:
+    times: [F], seconds.
+    alone: what a single frame gets.
+  """
+  return float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else alone
+
+
 def save_person(path: str, person: PersonModel, template: FaceTemplate) -> None:
   """Writes a person, under its name only once it is complete.
 

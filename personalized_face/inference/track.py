@@ -26,7 +26,7 @@ from personalized_face.core.types import (
 from personalized_face.data.crop import Square, crop_image, face_square
 from personalized_face.data.detector import FaceDetector, landmarks_68
 from personalized_face.data.video import Frame, read_image
-from personalized_face.face_model.files import Motion
+from personalized_face.face_model.files import Motion, mean_rate
 from personalized_face.inference.follow import SquareFollower
 from personalized_face.rendering.camera import project
 from personalized_face.systems.personalized_face import PersonalizedFace
@@ -229,7 +229,7 @@ def track_video(
     tracking=Tracking(*(np.concatenate(values) for values in trackings)),
     boxes=np.array([face.square.box for face in faces], np.float32),
     frame_size=size,
-    fps=_rate(times),
+    fps=mean_rate(times),
   )
   return TrackedClip(
     motion,
@@ -278,8 +278,3 @@ def squares_of(boxes: np.ndarray) -> Iterator[Square]:
   """The squares that a motion's boxes [F, 4] are the corners of."""
   for x0, y0, x1, _ in np.asarray(boxes, np.float64).tolist():
     yield Square(x0, y0, x1 - x0)
-
-
-def _rate(times: Sequence[float]) -> float:
-  """Mean frames per second, which keeps the clip's length; 25 for a single frame."""
-  return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 25.0

@@ -31,12 +31,6 @@ ROWS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def clean_gin():
-  yield
-  gin.clear_config()
-
-
 @pytest.mark.parametrize("name", ROWS)
 def test_row_of_table_1(name):
   config.parse([f"papers/personalized_face/{name}.gin"], TOY)

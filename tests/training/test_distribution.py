@@ -9,12 +9,11 @@ import socket
 import subprocess
 import sys
 
-import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from toy_run import configure, write_toy_records
+from toy_run import configure
 
 from personalized_face.core.errors import UserError
 from personalized_face.data.dataset import make_dataset
@@ -27,17 +26,6 @@ PARAMS = (
   f"stage1/Stage.steps = {STEPS}",
   "stage1/Stage.gradient_clip_norm = 10.0",  # below the first steps' norms
 )
-
-
-@pytest.fixture(scope="module")
-def records_dir(tmp_path_factory):
-  return write_toy_records(str(tmp_path_factory.mktemp("toy") / "records"))
-
-
-@pytest.fixture(autouse=True)
-def clean_gin():
-  yield
-  gin.clear_config()
 
 
 def _start(strategy, run_dir, records_dir, cluster=None, index=0):

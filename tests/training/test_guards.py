@@ -13,12 +13,6 @@ from personalized_face.training.loop import train
 from personalized_face.training.replay import replay
 
 
-@pytest.fixture(autouse=True)
-def clean_gin():
-  yield
-  gin.clear_config()
-
-
 def _said(coverages, losses):
   watch = CoverageWatch()
   pairs = zip(coverages, losses, strict=True)

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 
-import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from toy_run import configure, toy_system, write_toy_records
+from toy_run import configure, toy_system
 
 from personalized_face.core.errors import UserError
 from personalized_face.training.checkpoints import Checkpoints, restore_stage
@@ -31,17 +30,6 @@ PARAMS = (
   f"stage1/Stage.steps = {STEPS}",
   "stage1/Stage.final_learning_rate = 1e-4",
 )
-
-
-@pytest.fixture(scope="module")
-def records_dir(tmp_path_factory):
-  return write_toy_records(str(tmp_path_factory.mktemp("toy") / "records"))
-
-
-@pytest.fixture(autouse=True)
-def clean_gin():
-  yield
-  gin.clear_config()
 
 
 def _process(run_dir, records_dir):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from helpers import toy_template
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from toy_run import SIZE, configure, toy_system, write_toy_records
+from toy_run import SIZE, configure, toy_system
 
 from personalized_face.core.errors import UserError
 from personalized_face.data.augment import Jitter
@@ -27,17 +27,6 @@ from personalized_face.training.stages import Stage, configured_stage
 from personalized_face.training.trainer import Trainer
 
 WAIT = "train/input_wait_percent"
-
-
-@pytest.fixture(scope="module")
-def records_dir(tmp_path_factory):
-  return write_toy_records(str(tmp_path_factory.mktemp("toy") / "records"))
-
-
-@pytest.fixture(autouse=True)
-def clean_gin():
-  yield
-  gin.clear_config()
 
 
 def _values(variables):
