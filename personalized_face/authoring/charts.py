@@ -8,7 +8,9 @@ that what lies on either side of them shares no texel.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
 
 from personalized_face.authoring import obj_files
 from personalized_face.core import topology
@@ -18,6 +20,10 @@ from personalized_face.core.errors import UserError
 MARGIN_TEXELS = 2.5
 # Opening of a slit between its rims at the middle, texels.
 SLIT_TEXELS = 6.0
+# Texels per area, as a share of the median, under which surface counts as cramped, as
+# the insides of nostrils are in published layouts: a correction of one texel would move
+# all of it, and the skin round it.
+CRAMPED_SHARE = 0.15
 
 
 class Charts(NamedTuple):
@@ -227,3 +233,93 @@ def unfolded(
     moved = ((links @ near + near) > 0) & free
     relaxed[moved] = (links @ relaxed / degree)[moved]
   return relaxed
+
+
+def with_room(
+  uv: np.ndarray,
+  vertices: np.ndarray,
+  triangles: np.ndarray,
+  fixed: np.ndarray,
+  rounds: int = 6,
+) -> np.ndarray:
+  """Spreads what is cramped in the layout: less than CRAMPED_SHARE of the median room.
+
+  Each free vertex stands at a convex combination of its neighbours; the weights at
+  which the layout reproduces itself are lowered towards the neighbours whose triangles
+  are stretched most (Yoshizawa et al. 2004, "A fast and simple stretch-minimizing mesh
+  parameterization"), here only as far as they are cramped, so that the rest gives way
+  and otherwise keeps its shape.
+
+  Args:
+    uv: [V, 2].
+    vertices: [V, 3], the surface.
+    triangles: [T, 3] int.
+    fixed: vertices that keep their place, such as the borders.
+    rounds: at most; stops before anything folds.
+
+  Returns:
+    [V, 2]; `uv` itself where nothing is cramped.
+  """
+  count = len(uv)
+  free = np.ones(count, bool)
+  free[fixed] = False
+  free[np.setdiff1d(np.arange(count), triangles)] = False
+  corners = vertices[triangles]
+  area = np.linalg.norm(
+    np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1
+  )
+  around = sparse.csr_array(
+    (np.ones(triangles.size), (triangles.ravel(), np.repeat(np.arange(len(area)), 3))),
+    shape=(count, len(area)),
+  )
+  area_around = np.maximum(around @ area, 1e-30)
+  weights = _mean_value_weights(uv, triangles)
+  folded = _folds(uv, triangles)
+  for _ in range(rounds):
+    room = np.abs(signed_areas(uv, triangles)) / np.maximum(area, 1e-30)
+    share = (around @ (room * area)) / area_around / np.median(room)
+    if share[free].min() >= CRAMPED_SHARE:
+      break
+    lowered = np.sqrt(np.minimum(np.maximum(share, 1e-6) / CRAMPED_SHARE, 1))
+    weights = weights @ sparse.diags_array(lowered)
+    spread = _at_weighted_means(uv, weights, free)
+    if _folds(spread, triangles) > folded:
+      break
+    uv = spread
+  return uv
+
+
+def _folds(uv: np.ndarray, triangles: np.ndarray) -> int:
+  """How many triangles lie the other way round than most."""
+  areas = signed_areas(uv, triangles)
+  return int(min((areas >= 0).sum(), (areas <= 0).sum()))
+
+
+def _mean_value_weights(uv: np.ndarray, triangles: np.ndarray) -> sparse.csr_array:
+  """[V, V] weights of neighbours whose weighted mean each vertex is (Floater 2003)."""
+  rows, columns, values = [], [], []
+  for turn in range(3):
+    center, first, second = np.roll(triangles, -turn, axis=1).T
+    sides = uv[first] - uv[center], uv[second] - uv[center]
+    lengths = [np.maximum(np.linalg.norm(side, axis=-1), 1e-12) for side in sides]
+    cosine = np.clip((sides[0] * sides[1]).sum(-1) / (lengths[0] * lengths[1]), -1, 1)
+    half_tangent = np.sqrt((1 - cosine) / (1 + cosine + 1e-9))
+    rows += [center, center]
+    columns += [first, second]
+    values += [half_tangent / length for length in lengths]
+  count = len(uv)
+  places = (np.concatenate(rows), np.concatenate(columns))
+  return sparse.csr_array((np.concatenate(values), places), shape=(count, count))
+
+
+def _at_weighted_means(
+  uv: np.ndarray, weights: sparse.csr_array, free: np.ndarray
+) -> np.ndarray:
+  """The layout whose free vertices are the weighted means of their neighbours."""
+  total = weights.sum(axis=1)
+  total[total == 0] = 1
+  system = sparse.eye_array(len(uv)) - sparse.diags_array(1 / total) @ weights
+  inner = system.tocsr()[free]
+  moved = uv.copy()
+  moved[free] = splu(inner[:, free].tocsc()).solve(-(inner[:, ~free] @ uv[~free]))
+  return moved

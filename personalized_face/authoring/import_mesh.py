@@ -190,6 +190,7 @@ def _openings_closed(draft: FaceTemplate, source: np.ndarray) -> FaceTemplate:
     strips.append(holes.closing_strip(rims, uv))
   borders = np.concatenate(topology.boundary_loops(draft.triangles))
   uv = charts.unfolded(uv, draft.triangles, borders)
+  uv = charts.with_room(uv, draft.vertices, draft.triangles, borders)
   folded = int((charts.signed_areas(uv, draft.triangles) >= 0).sum())
   if folded:
     logging.warning("%d triangles fold over in the UV layout.", folded)
