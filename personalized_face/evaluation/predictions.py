@@ -23,6 +23,7 @@ is scored by the same code as ours:
   albedo           [U, U, 3] linear RGB in the template's UV layout
   rendering        [S, S, 3] the rendered face, RGB in [0, 1], not clamped
   mask             [S, S]   bool, the pixels it covers
+  parsing          [S, S]   int, what the rendering shows: PARSING_CLASSES of core/types
   box              [4]      x0, y0, x1, y1 of that rendering in the picture, pixels
   pictures_used    int      of a sample of several pictures, those with a face in them
 
@@ -63,6 +64,7 @@ class Prediction(NamedTuple):
   albedo: np.ndarray | None = None
   rendering: np.ndarray | None = None
   mask: np.ndarray | None = None
+  parsing: np.ndarray | None = None
   box: np.ndarray | None = None
   pictures_used: int | None = None
 
@@ -84,6 +86,7 @@ _SHAPES = {
   "albedo": "[U, U, 3]",
   "rendering": "[S, S, 3]",
   "mask": "[S, S]",
+  "parsing": "[S, S]",
   "box": "[4]",
 }
 # Fields that are meaningless without another.
@@ -95,6 +98,7 @@ _NEEDS = {
   "coefficient_names": ("coefficients",),
   "rendering": ("mask", "box"),
   "mask": ("rendering",),
+  "parsing": ("box",),
 }
 
 

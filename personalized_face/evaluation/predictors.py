@@ -241,6 +241,7 @@ class ModelPredictor:
       albedo=albedo.numpy()[0, 0],
       rendering=image,
       mask=rendering.mask.numpy()[0, 0] > 0.5,
+      parsing=rendering.parsing.numpy()[0, 0].argmax(axis=-1).astype(np.uint8),
       box=np.array(square.box, np.float32),
     )
     return prediction, followed

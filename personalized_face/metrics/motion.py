@@ -27,6 +27,24 @@ def expression_mae(predicted: Tensor, reference: Tensor) -> np.ndarray:
   return error.reshape(-1, error.shape[-1]).mean(axis=0)
 
 
+def blendshape_cosines(displacements: Tensor, reference: Tensor) -> np.ndarray:
+  """Whether corrected blendshapes still mean what the template's do.
+
+  Args:
+    displacements: [K, V, 3] of each blendshape from the neutral.
+    reference: [K, V, 3] the template's.
+
+  Returns:
+    [K] cosine of the two fields as vectors of 3 V numbers; NaN where one is zero.
+  """
+  displacements, reference = _float(displacements), _float(reference)
+  shapes.check(displacements, "[K, V, 3]", "displacements")
+  product = np.einsum("kvc,kvc->k", displacements, reference)
+  norms = [np.linalg.norm(field, axis=(1, 2)) for field in (displacements, reference)]
+  length = norms[0] * norms[1]
+  return np.where(length > 0, product / np.where(length > 0, length, 1), np.nan)
+
+
 def euler_errors_degrees(predicted: Tensor, reference: Tensor) -> np.ndarray:
   """Absolute error of each angle, the short way round.
 

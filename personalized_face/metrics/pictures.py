@@ -13,6 +13,11 @@ SKIN_CLASSES = tuple(
   if name not in ("background", "eyes", "inner_mouth")
 )
 
+# Those that a face's geometry shows in: what the parsing error is a mean over.
+_SHAPE_CLASSES = tuple(
+  PARSING_CLASSES.index(name) for name in ("skin", "brows", "upper_lip", "lower_lip")
+)
+
 
 def photometric_255(image: Tensor, rendered: Tensor, mask: Tensor) -> np.ndarray:
   """The mean over the mask of the l2 norm of the RGB difference, times 255.
@@ -93,6 +98,20 @@ def parsing_iou(
   of_reference = reference.ravel()[:, np.newaxis] == classes
   both = (of_predicted & of_reference).sum(axis=0)
   return _ratio(both, (of_predicted | of_reference).sum(axis=0))
+
+
+def face_iou(predicted: Tensor, reference: Tensor) -> float:
+  """The mean of `parsing_iou` over skin, brows, upper and lower lip.
+
+  Args:
+    predicted, reference: [...] int labels, all pixels counted together.
+
+  Returns:
+    In [0, 1], over those of the classes that occur; NaN where none does.
+  """
+  iou = parsing_iou(predicted, reference)[list(_SHAPE_CLASSES)]
+  known = iou[np.isfinite(iou)]
+  return float(known.mean()) if len(known) else float("nan")
 
 
 def _mask(mask: Tensor) -> np.ndarray:

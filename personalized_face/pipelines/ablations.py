@@ -1,8 +1,11 @@
-"""Table 1 of the paper: its five rows, several seeds, one table with mean and spread.
+"""Table 1 of the paper: its five rows, several seeds, tables with mean and spread.
 
+    seeds        -> <output>/warm_up_seed<n>/run         the stages that all rows share
     rows x seeds -> <output>/<row>_seed<n>/run           a training, resumable by itself
                                           /figures.json  its scores: it is done
-                 -> <output>/table.md, table.csv
+                 -> <output>/table.md, table.csv         the rows
+                    <output>/stages.md                   a row after each of its stages
+                    <output>/blendshapes.md              its shapes and the template's
 
 What is done is skipped; what was interrupted goes on from its last checkpoint.
 """
@@ -11,6 +14,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,18 +27,9 @@ from tensorboard.plugins.hparams import api as hparams
 
 from personalized_face.core.errors import UserError
 from personalized_face.data.detector import FaceDetector
-from personalized_face.evaluation.benchmark import (
-  TURNED,
-  Sample,
-  run_benchmark,
-  values,
-)
-from personalized_face.evaluation.predictions import Prediction
+from personalized_face.evaluation.benchmark import TURNED
 from personalized_face.export.files import write_json, write_text
-from personalized_face.metrics.landmarks import area_under_curve
-from personalized_face.metrics.motion import correlation
-from personalized_face.metrics.pictures import photometric_255
-from personalized_face.pipelines.evaluation import make_benchmark, make_predictors
+from personalized_face.pipelines.ablation_figures import COSINE, score_run
 from personalized_face.pipelines.training import train_run
 
 _FOLDER = "papers/personalized_face"
@@ -60,12 +55,16 @@ COLUMNS = {
   "nme_percent": "NME %",
   "auc": "AUC",
   "photometric_255": "photo 0-255",
+  "parsing_error_percent": "parsing error %",
   TURNED: "turned %",
+  "blendshape_cosine": "cosine of shapes",
+  "blendshape_cosine_least": "least cosine",
   "coefficient_mae": "w MAE",
   "coefficient_mae_of_zero": "w MAE of 0",
   "coefficient_correlation": "w corr.",
 }
-_AUC_LIMIT = 0.08  # NME at which the cumulative curve ends
+_STAGES_ROW = "final"  # is scored after each of its stages
+_BEFORE = "stage1/"  # heads the keys of its figures after the first of them
 
 
 def run_ablations(
@@ -86,13 +85,14 @@ def run_ablations(
   Args:
     records_dir: of the persons to train on.
     clips_dir: of other persons, as `pface_synthesize_data` wrote them.
-    output_dir: gets the runs and the table.
+    output_dir: gets the runs and the tables.
     detector: finds the faces of the test clips.
     gin_files, gin_params: the size, over each row's own configuration.
     template_name: "default" or a path.
     rows: of ROWS.
     seeds: every row is trained with each.
-    warm_up_stages: names of stages before the paper's, alike in every row.
+    warm_up_stages: names of stages before the paper's, alike in every row: trained once
+      for each seed.
     limit: so many test frames at most.
 
   Returns:
@@ -105,6 +105,7 @@ def run_ablations(
     if name not in ROWS:
       raise UserError(f"There is no row {name!r}; choose among {', '.join(ROWS)}.")
   for seed in seeds:  # outermost: the first whole table is there soonest
+    shared = os.path.join(output_dir, f"warm_up_seed{seed}", "run")
     for name in rows:
       folder = os.path.join(output_dir, f"{name}_seed{seed}")
       done = os.path.join(folder, "figures.json")
@@ -112,82 +113,50 @@ def run_ablations(
         logging.info("%s is done.", folder)
         continue
       row = ROWS[name]
-      stages = (*warm_up_stages, *row.stages)
-      seeded = [
-        f"make_deterministic.seed = {seed}",
-        f"train.seed = {1000 * seed}",  # a stage's order of data is this plus its index
-        f"train.stages = {stages}",
-      ]
       run_dir = os.path.join(folder, "run")
+
+      def train(run_dir: str, *stages: str, seed: int = seed, row: AblationRow = row):
+        seeded = [
+          f"make_deterministic.seed = {seed}",
+          f"train.seed = {1000 * seed}",  # a stage's order of data: this plus its index
+          f"train.stages = {(*warm_up_stages, *stages)}",
+        ]
+        files = [row.gin_file, *gin_files]
+        train_run(records_dir, run_dir, template_name, files, [*gin_params, *seeded])
+        # The graphs of one run are not kept beside the next one's.
+        keras.utils.clear_session()
+        gin.clear_config()
+
+      if warm_up_stages:
+        logging.info("What all rows begin with, seed %d.", seed)
+        train(shared)
+        _share(shared, run_dir, warm_up_stages)
       logging.info("Row %s, seed %d.", name, seed)
-      files = [row.gin_file, *gin_files]
-      train_run(records_dir, run_dir, template_name, files, [*gin_params, *seeded])
+      train(run_dir, *row.stages)
       figures = score_run(run_dir, clips_dir, detector, limit)
+      if name == _STAGES_ROW:
+        before = score_run(run_dir, clips_dir, detector, limit, row.stages[0])
+        figures |= {f"{_BEFORE}{key}": value for key, value in before.items()}
       _log_hyperparameters(run_dir, name, seed, figures)
       write_json(done, figures)
-      # The graphs of one run are not kept beside the next one's.
       keras.utils.clear_session()
       gin.clear_config()
       write_table(output_dir)
   return write_table(output_dir)
 
 
-def score_run(
-  run_dir: str, clips_dir: str, detector: FaceDetector, limit: int | None = None
-) -> dict[str, float]:
-  """The figures of COLUMNS over the frames of the test clips.
-
-  Args:
-    run_dir: a finished run.
-    clips_dir, detector, limit: see `run_ablations`.
-  """
-  predictors, _ = make_predictors(
-    detector, [f"run={run_dir}"], with_prior=False, with_detector=False
-  )
-  gin.clear_config()
-  benchmark = make_benchmark("synthetic", clips_dir)
-  seen: list[tuple[np.ndarray, np.ndarray]] = []  # w predicted, w true
-  photometric: list[float] = []
-
-  def keep(
-    system: str, sample: Sample, picture: np.ndarray, prediction: Prediction
-  ) -> None:
-    if not prediction.found:
-      return
-    seen.append((prediction.coefficients, sample.truth.expression))
-    crop = predictors[0].solved[2] / 255.0
-    photometric.append(photometric_255(crop, prediction.rendering, prediction.mask))
-
-  result = run_benchmark(benchmark, predictors, limit, keep)
-  found = {key: values(result.rows, key) for key in (*benchmark.columns, TURNED)}
-  if not seen:
-    raise UserError(
-      f"No face was found in any frame of {clips_dir}; test on other clips."
-    )
-  predicted, true = (np.stack(part) for part in zip(*seen, strict=True))
-  per_shape = [
-    correlation(predicted[:, i], true[:, i])
-    for i in range(true.shape[1])
-    if np.ptp(true[:, i]) > 0
-  ]
-  figures = {
-    "vertex_mm": np.nanmean(found["vertex_mm"]),
-    "vertex_sd_mm": np.nanstd(found["vertex_mm"]),
-    "nme_percent": np.nanmean(found["nme_percent"]),
-    "auc": area_under_curve(found["nme_percent"] / 100, _AUC_LIMIT),
-    "photometric_255": np.nanmean(photometric),
-    TURNED: np.nanmean(found[TURNED]),
-    "coefficient_mae": np.nanmean(found["coefficient_mae"]),
-    "coefficient_mae_of_zero": np.abs(true).mean(),
-    "coefficient_correlation": np.nanmean(per_shape),
-    "frames": len(result.rows),
-    "frames_without_face": len(result.rows) - len(seen),
-  }
-  return {key: float(value) for key, value in figures.items()}
+def _share(shared: str, run_dir: str, stages: Sequence[str]) -> None:
+  """Gives a row the checkpoints of the stages that all rows begin with."""
+  for stage in stages:
+    target = os.path.join(run_dir, stage)
+    if not os.path.isdir(target):
+      shutil.rmtree(f"{target}.partial", ignore_errors=True)
+      shutil.copytree(os.path.join(shared, stage), f"{target}.partial")
+      os.rename(f"{target}.partial", target)
 
 
 def write_table(output_dir: str) -> str:
-  """Gathers what is done; writes table.md and table.csv, returns the former."""
+  """Gathers what is done; writes the tables, returns table.md."""
   gathered: dict[str, list[dict]] = {}
   for name in ROWS:
     for entry in sorted(os.listdir(output_dir)):
@@ -195,28 +164,69 @@ def write_table(output_dir: str) -> str:
       if entry.startswith(f"{name}_seed") and os.path.isfile(path):
         with open(path, encoding="utf-8") as file:
           gathered.setdefault(name, []).append(json.load(file))
+  markdown = _markdown(gathered)
+  write_text(os.path.join(output_dir, "table.md"), markdown)
+  write_text(os.path.join(output_dir, "table.csv"), _csv_text(gathered))
+  if _STAGES_ROW in gathered:
+    after = gathered[_STAGES_ROW]
+    before = [
+      {key.removeprefix(_BEFORE): run[key] for key in run if key.startswith(_BEFORE)}
+      for run in after
+    ]
+    stages = {"stage 1 alone": before, "stage 1 and stage 2": after}
+    write_text(os.path.join(output_dir, "stages.md"), _markdown(stages))
+  write_text(os.path.join(output_dir, "blendshapes.md"), _cosines(gathered))
+  return markdown
+
+
+def _markdown(gathered: dict[str, list[dict]]) -> str:
+  """Rows of mean ± standard deviation over the runs of each name."""
   lines = [
     "| row | seeds | " + " | ".join(COLUMNS.values()) + " |",
     "|---" * (len(COLUMNS) + 2) + "|",
   ]
+  for name, runs in gathered.items():
+    cells = []
+    for key in COLUMNS:
+      mean, spread = _statistics(runs, key)
+      cells.append(f"{mean:.4g}" + (f" ± {spread:.2g}" if len(runs) > 1 else ""))
+    lines.append(f"| {name} | {len(runs)} | " + " | ".join(cells) + " |")
+  return "\n".join(lines) + "\n"
+
+
+def _csv_text(gathered: dict[str, list[dict]]) -> str:
   text = io.StringIO()
   writer = csv.writer(text)
   writer.writerow(
     ["row", "seeds", *(f"{k} {s}" for k in COLUMNS for s in "mean sd".split())]
   )
   for name, runs in gathered.items():
-    cells, numbers = [], []
-    for key in COLUMNS:
-      column = np.array([run.get(key, np.nan) for run in runs])
-      numbers += [column.mean(), column.std(ddof=1) if len(runs) > 1 else np.nan]
-      spread = f" ± {numbers[-1]:.2g}" if len(runs) > 1 else ""
-      cells.append(f"{numbers[-2]:.4g}{spread}")
-    lines.append(f"| {name} | {len(runs)} | " + " | ".join(cells) + " |")
+    numbers = [number for key in COLUMNS for number in _statistics(runs, key)]
     writer.writerow([name, len(runs), *numbers])
-  markdown = "\n".join(lines) + "\n"
-  write_text(os.path.join(output_dir, "table.md"), markdown)
-  write_text(os.path.join(output_dir, "table.csv"), text.getvalue())
-  return markdown
+  return text.getvalue()
+
+
+def _cosines(gathered: dict[str, list[dict]]) -> str:
+  """A line for each blendshape: its cosine with the template's, in each row."""
+  keys = sorted(
+    {key for runs in gathered.values() for run in runs for key in run}, key=str.lower
+  )
+  lines = [
+    f"| blendshape | {' | '.join(gathered)} |",
+    "|---" * (len(gathered) + 1) + "|",
+  ]
+  for key in keys:
+    if key.startswith(COSINE):
+      means = [_statistics(runs, key)[0] for runs in gathered.values()]
+      cells = " | ".join(f"{mean:.3f}" for mean in means)
+      lines.append(f"| {key.removeprefix(COSINE)} | {cells} |")
+  return "\n".join(lines) + "\n"
+
+
+def _statistics(runs: Sequence[dict], key: str) -> tuple[float, float]:
+  """Mean and standard deviation of a sample, NaN where there is none."""
+  column = np.array([run.get(key, np.nan) for run in runs])
+  return column.mean(), column.std(ddof=1) if len(runs) > 1 else np.nan
 
 
 def _log_hyperparameters(

@@ -7,19 +7,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from personalized_face.core.types import PARSING_CLASSES, PersonModel, Tracking
+from personalized_face.core.types import PersonModel, Tracking
 from personalized_face.fitting.frames import Frames, take_tracking
 from personalized_face.inference.render import CHUNK, ClipRenderer
 from personalized_face.metrics.landmarks import nme_percent
 from personalized_face.metrics.pictures import (
   coverage_percent,
-  parsing_iou,
+  face_iou,
   photometric_255_common,
 )
 from personalized_face.metrics.surface import turned_triangles_percent
 from personalized_face.systems.personalized_face import PersonalizedFace
-
-_IOU_CLASSES = ("skin", "brows", "upper_lip", "lower_lip")
 
 
 def person_figures(
@@ -81,9 +79,8 @@ def person_figures(
     for key, value in values.items()
   }
   figures["nme_percent_max"] = float(values["nme_percent"].max())
-  iou = parsing_iou(np.concatenate(labels), frames.parsing)
-  wanted = [PARSING_CLASSES.index(name) for name in _IOU_CLASSES]
-  figures["parsing_iou"] = _reduced(iou[wanted], np.mean)
+  iou = face_iou(np.concatenate(labels), frames.parsing)
+  figures["parsing_iou"] = _reduced(np.array([iou]), np.mean)
   return figures
 
 

@@ -10,15 +10,21 @@ from helpers import toy_template
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.rotation import euler_from_matrix, rotation_matrix
-from personalized_face.core.types import Tracking
+from personalized_face.core.types import PARSING_CLASSES, Tracking
 from personalized_face.data.video import write_video
 from personalized_face.evaluation.celeba import CelebA
 from personalized_face.evaluation.expression import Expression, by_side, group_errors
 from personalized_face.evaluation.predictions import Prediction
-from personalized_face.evaluation.synthetic import Synthetic, pose_in_box
+from personalized_face.evaluation.synthetic import (
+  Synthetic,
+  labels_in_box,
+  pose_in_box,
+)
 from personalized_face.face_model.face_model import FaceModel
 from personalized_face.face_model.files import Motion, save_motion, save_person
 from personalized_face.metrics.appearance import albedo_error_255, light_error_percent
+
+UPPER_LIP, LOWER_LIP = (PARSING_CLASSES.index(f"{s}_lip") for s in ("upper", "lower"))
 
 
 def write_celeba(root):
@@ -188,6 +194,7 @@ def test_synthetic_known_perturbations(synthetic):
       translation=p.translation + [3, 0, 4],
       light=2 * p.light,
       albedo=0.5 * p.albedo,
+      parsing=np.where(p.parsing == LOWER_LIP, UPPER_LIP, p.parsing),
     )
 
   figures = summary(synthetic, change)
@@ -203,6 +210,13 @@ def test_synthetic_known_perturbations(synthetic):
   # Twice the light on half the albedo is the same picture, and no error.
   assert figures["light_percent"] == pytest.approx(0, abs=1e-4)
   assert figures["albedo_255"] == pytest.approx(0, abs=1e-4)
+  # The lower lip is missed, the upper one has both, skin and brows are right.
+  lips = [
+    (np.sum(s.truth.parsing == UPPER_LIP), np.sum(s.truth.parsing == LOWER_LIP))
+    for s in synthetic.samples()
+  ]
+  errors = [100 * (1 - (1 + 1 + upper / (upper + lower)) / 4) for upper, lower in lips]
+  assert figures["parsing_error_percent"] == pytest.approx(np.mean(errors))
   shuffled = summary(Shuffled(synthetic), change)
   assert shuffled == pytest.approx(figures, rel=1e-9, abs=1e-9)
 
@@ -270,3 +284,15 @@ def test_albedo_error_preset():
   assert albedo_error_255(0.3 * predicted, reference, mask) == pytest.approx(0)
   assert albedo_error_255(predicted, reference, np.ones([4, 4])) > 1
   assert np.isnan(albedo_error_255(predicted, reference, np.zeros([4, 4])))
+
+
+def test_labels_seen_in_another_square():
+  labels = np.arange(16).reshape(4, 4)
+  box = np.array([10.0, 20, 14, 24])
+  np.testing.assert_array_equal(labels_in_box(labels, box, box, side=4), labels)
+  # One pixel to the right, two down; twice as fine; nothing known beyond the box.
+  other = np.array([11.0, 22, 15, 26])
+  seen = labels_in_box(labels, box, other, side=8)
+  expected = np.zeros((4, 4), int)
+  expected[:2, :3] = labels[2:, 1:]
+  np.testing.assert_array_equal(seen, np.kron(expected, np.ones((2, 2), int)))

@@ -3,6 +3,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from personalized_face.metrics.motion import (
+  blendshape_cosines,
   correlation,
   euler_errors_degrees,
   expression_mae,
@@ -16,6 +17,17 @@ def test_expression_mae_preset():
   np.testing.assert_allclose(
     expression_mae(predicted, reference), [0.2, 0.125], rtol=1e-12
   )
+
+
+def test_blendshape_cosines_preset():
+  reference = np.zeros((4, 2, 3))
+  reference[:3, 0, 0] = 2.0
+  displacements = np.zeros((4, 2, 3))
+  displacements[0, 0, 0] = 5.0  # longer, the same way
+  displacements[1, 0, 0], displacements[1, 1, 1] = 1.0, 1.0  # another vertex joins in
+  displacements[2, 0, 0] = -1.0
+  expected = [1, np.sqrt(0.5), -1, np.nan]
+  np.testing.assert_allclose(blendshape_cosines(displacements, reference), expected)
 
 
 def test_euler_errors_degrees_preset():

@@ -6,6 +6,7 @@ from personalized_face.losses.photometric import photometric_loss
 from personalized_face.metrics.pictures import (
   SKIN_CLASSES,
   coverage_percent,
+  face_iou,
   parsing_iou,
   photometric_255,
   photometric_255_common,
@@ -71,6 +72,14 @@ def test_parsing_iou_preset():
   predicted = np.array([[0, 1, 1], [1, 2, 3]])
   expected = [1 / 2, 2 / 3, 1 / 2, 0] + [np.nan] * 4
   np.testing.assert_allclose(parsing_iou(predicted, reference), expected, rtol=1e-15)
+
+
+def test_face_iou_preset():
+  # Skin 1, brows 2, lips 5 and 7 are what counts; PARSING_CLASSES names them.
+  reference = np.array([[0, 0, 1], [1, 2, 2]])
+  predicted = np.array([[0, 1, 1], [1, 2, 3]])
+  assert face_iou(predicted, reference) == pytest.approx((2 / 3 + 1 / 2) / 2)
+  assert np.isnan(face_iou(np.zeros((2, 2)), np.zeros((2, 2))))
 
 
 def test_picture_metrics_exception_raised():

@@ -3,7 +3,9 @@
 import json
 
 import gin
+import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import toy_template
 from toy_run import CONFIG, write_toy_records
 
@@ -15,6 +17,12 @@ SMALL = """
 stage1/Stage.steps = 2
 stage2/Stage.steps = 1
 stage1/Stage.learning_rate = 1e-3
+warm_up/Stage.steps = 2
+warm_up/Stage.learning_rate = 1e-3
+warm_up/Stage.train_track_net = True
+warm_up/Stage.train_model_net = False
+warm_up/Stage.train_mean_albedo = False
+warm_up/Stage.corrections = False
 stage2/Stage.learning_rate = 1e-3
 train.groups_per_batch = 1
 build_system.jit_compile_renderer = False
@@ -41,15 +49,16 @@ def queue(tmp_path, monkeypatch):
   records = write_toy_records(str(tmp_path / "records"))
   trained = []
 
-  def score(run_dir, clips_dir, detector, limit=None):
-    system = load_system(run_dir)
-    trained.append((run_dir.split("/")[-2], system.shape_corrections))
+  def score(run_dir, clips_dir, detector, limit=None, stage=None):
+    system = load_system(run_dir, stage)
+    trained.append((run_dir.split("/")[-2], stage or system.shape_corrections))
     seed = int(run_dir.split("seed")[-1][0])
-    return {"vertex_mm": 2.0 + seed, "nme_percent": 1.5}
+    cosines = {"cosine/jawOpen": 0.75 if stage else 0.5}
+    return {"vertex_mm": 2.0 + seed, "nme_percent": 1.5, **cosines}
 
   monkeypatch.setattr(ablations, "score_run", score)
 
-  def run(rows, seeds):
+  def run(rows, seeds, warm_up_stages=()):
     del trained[:]
     table = ablations.run_ablations(
       records,
@@ -60,7 +69,7 @@ def queue(tmp_path, monkeypatch):
       template_name=str(tmp_path / "toy.npz"),
       rows=rows,
       seeds=seeds,
-      warm_up_stages=(),
+      warm_up_stages=warm_up_stages,
     )
     return table, list(trained)
 
@@ -85,6 +94,35 @@ def test_rows_and_seeds_are_trained_once_and_tabulated(queue):
   assert rows[3][3].strip() == "2"
   assert (folder / "table.csv").read_text().startswith("row,seeds,vertex_mm mean")
   assert (folder / "B_seed0" / "run" / "logs" / "hparams").is_dir()
+
+
+def test_rows_begin_with_one_warm_up(queue):
+  run, folder = queue
+  run(("A", "final"), (0,), ("warm_up",))
+  states = [
+    tf.train.load_checkpoint(str(folder / f"{name}_seed0" / "run" / "warm_up"))
+    for name in ("warm_up", "A", "final")
+  ]
+  keys = sorted(states[0].get_variable_to_dtype_map())
+  for key in keys:
+    for state in states[1:]:
+      np.testing.assert_array_equal(state.get_tensor(key), states[0].get_tensor(key))
+  before = states[0].get_tensor(next(k for k in keys if k.startswith("system/track")))
+  assert np.any(before)
+  (figures,) = folder.glob("A_seed0/figures.json")
+  assert "stage1/vertex_mm" not in json.loads(figures.read_text())
+
+
+def test_last_row_is_scored_after_each_stage(queue):
+  run, folder = queue
+  _, trained = run(("final",), (0,))
+  assert trained == [("final_seed0", "all"), ("final_seed0", "stage1")]
+  stages = (folder / "stages.md").read_text().splitlines()
+  assert [line.split("|")[1].strip() for line in stages[2:]] == [
+    "stage 1 alone",
+    "stage 1 and stage 2",
+  ]
+  assert "| jawOpen | 0.500 |" in (folder / "blendshapes.md").read_text()
 
 
 def test_unknown_row_is_one_sentence(queue):
