@@ -10,8 +10,16 @@ Rows: A the 3DMM prior; B with blendshape corrections; C with albedo corrections
 the parsing loss; final with the blendshape gradient loss. The size is that of
 papers/personalized_face/desk_ablation.gin; --gin_file names another. The same command
 again skips what is done and goes on with what was interrupted. OUTPUT_DIR/table.md has
-each row's mean and standard deviation over the seeds; tensorboard --logdir OUTPUT_DIR
-shows all runs, and their hyper-parameters.
+each row's mean and standard deviation over the seeds, stages.md the last row after
+stage 1 and after stage 2, blendshapes.md the cosine of each corrected blendshape with
+the template's; tensorboard --logdir OUTPUT_DIR shows all runs, and their
+hyper-parameters.
+
+Without --clips_dir the rows are scored on the held-out frames of the records, as of
+real clips; OUTPUT_DIR/rows.png then shows some of them, row beside row. Real people
+have no ground truth to begin with: copy warm_up_seed0 from an OUTPUT_DIR of synthetic
+ones, or begin with the landmarks alone by
+--gin_param="warm_up/LossWeights.true_expression = 0" and the same of true_rotation.
 """
 
 from collections.abc import Sequence
@@ -22,7 +30,12 @@ from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("records_dir", None, "Records of the persons to train on.")
-flags.DEFINE_string("clips_dir", None, "Clips of pface_synthesize_data to test on.")
+flags.DEFINE_string(
+  "clips_dir",
+  None,
+  "Clips of pface_synthesize_data to test on; without, the held-out frames of the "
+  "records are.",
+)
 flags.DEFINE_string("output_dir", None, "Gets the runs and the table.")
 flags.DEFINE_string("template", "default", "'default' or a template's .npz file.")
 flags.DEFINE_multi_string(
@@ -33,7 +46,7 @@ flags.DEFINE_list("rows", ["A", "B", "C", "D", "final"], "Which rows.")
 flags.DEFINE_integer("seeds", 3, "How many seeds a row.", lower_bound=1)
 flags.DEFINE_list("warm_up_stages", ["warm_up"], "Stages before the paper's.")
 flags.DEFINE_integer("limit", None, "So many test frames at most.", lower_bound=1)
-flags.mark_flags_as_required(["records_dir", "clips_dir", "output_dir"])
+flags.mark_flags_as_required(["records_dir", "output_dir"])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -48,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
     FLAGS.records_dir,
     FLAGS.clips_dir,
     FLAGS.output_dir,
-    MediaPipeDetector(),
+    MediaPipeDetector() if FLAGS.clips_dir else None,
     FLAGS.gin_file,
     FLAGS.gin_param,
     FLAGS.template,

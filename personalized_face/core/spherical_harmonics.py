@@ -81,6 +81,39 @@ def irradiance(normals: Tensor, light: Tensor) -> Tensor:
   return tf.ensure_shape(result, normals.shape)
 
 
+def rotated_light(light: Tensor, rotation: Tensor) -> Tensor:
+  """The same light in other axes: of a camera that turned under it.
+
+  Rotations mix the functions of each order among themselves only, so the turned light
+  is exactly one of nine functions again; it is read off at more directions than nine.
+
+  Args:
+    light: [..., 9, 3].
+    rotation: [..., 3, 3], new axes from old: n' = R n.
+
+  Returns:
+    [..., 9, 3] with irradiance(R n, result) = irradiance(n, light).
+  """
+  rotation = tf.convert_to_tensor(rotation)
+  shapes.check(rotation, "[..., 3, 3]", "rotation")
+  directions = tf.constant(_DIRECTIONS, rotation.dtype)
+  # Rows n': R^T n' is n' R.
+  turned = tf.einsum("ni,...ij->...nj", directions, rotation)
+  seen = tf.linalg.matmul(basis(turned), light)
+  return tf.linalg.matmul(tf.linalg.pinv(basis(directions)), seen)
+
+
+def _spread_directions(count: int) -> np.ndarray:
+  """[count, 3] unit vectors evenly over the sphere (a Fibonacci lattice)."""
+  index = np.arange(count) + 0.5
+  z, angle = 1 - 2 * index / count, index * math.pi * (3 - math.sqrt(5))
+  radius = np.sqrt(1 - z * z)
+  return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=-1)
+
+
+_DIRECTIONS = _spread_directions(16)
+
+
 def ambient_light(level: float) -> np.ndarray:
   """Coefficients of a white light of the same irradiance from everywhere.
 

@@ -36,12 +36,21 @@ NUM_LANDMARKS = 68  # L, iBUG order
 NUM_LIGHT_COEFFICIENTS = 9  # spherical harmonics of orders 0 to 2, per channel
 
 
+class Known(NamedTuple):
+  """What is true of each frame, of people who were rendered."""
+
+  expression: Tensor  # [B, N, K] w_1..w_K
+  rotation: Tensor  # [B, N, 3, 3] of the head, in the crop's camera
+  light: Tensor  # [B, N, 9, 3] spherical harmonics, the same
+
+
 class Batch(NamedTuple):
   """N frames of each of B persons, with what the losses compare them to."""
 
   images: Tensor  # [B, N, H, W, 3] float32 RGB in [0, 1]
   landmarks: Tensor  # [B, N, L, 2] float32, pixels of the crop (x right, y down)
   parsing: Tensor  # [B, N, H, W] int32, index into PARSING_CLASSES
+  truth: "Known | tuple[()]" = ()  # () where nobody knows it
 
 
 class Tracking(NamedTuple):

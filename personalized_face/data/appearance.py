@@ -77,7 +77,7 @@ def mirrored(group: Batch) -> Batch:
   """
   side = group.images.shape[2]
   landmarks = tf.gather(group.landmarks, MIRRORED_68, axis=1)
-  return Batch(
+  return group._replace(
     images=group.images[:, :, ::-1],
     landmarks=landmarks * [-1.0, 1.0] + [float(side), 0.0],
     parsing=group.parsing[:, :, ::-1],

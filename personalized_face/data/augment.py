@@ -11,7 +11,9 @@ import math
 import gin
 import tensorflow as tf
 
+from personalized_face.core.spherical_harmonics import rotated_light
 from personalized_face.core.types import Batch, Tensor
+from personalized_face.data.truth import FrameTruth
 
 
 @gin.configurable(module="data")
@@ -45,13 +47,7 @@ class Jitter:
       The same shapes and types. What comes in from outside the crop repeats its rim.
     """
     count, side = group.images.shape[0], group.images.shape[1]
-    seeds = tf.stack([tf.cast(number, tf.int64) for number in numbers])
-    # One more fold: the same numbers already chose the frames.
-    seeds = tf.random.experimental.stateless_fold_in(seeds, 1)
-    draw = tf.random.stateless_uniform([4, count], seeds, -1.0, 1.0)
-    offset = draw[:2] * self.shift * side
-    scale = tf.exp(draw[2] * self.log_scale)
-    angle = draw[3] * (self.degrees * math.pi / 180)
+    offset, scale, angle = self._draw(count, side, numbers)
     cosine, sine = tf.cos(angle), tf.sin(angle)  # [N]
     # p' = c + offset + scale R (p - c) for the landmarks.
     turn = scale * tf.stack([[cosine, -sine], [sine, cosine]])  # [2, 2, N]
@@ -78,8 +74,60 @@ class Jitter:
       )
       return tf.ensure_shape(moved, pictures.shape)
 
-    return Batch(
+    return group._replace(
       images=move(group.images, "BILINEAR"),
       landmarks=landmarks,
       parsing=move(group.parsing[..., tf.newaxis], "NEAREST")[..., 0],
     )
+
+  def apply_to_truth(self, truth: FrameTruth, numbers: list, side: int) -> FrameTruth:
+    """What is true of the frames once `apply` has moved them by the same numbers.
+
+    A moved crop is what a moved camera sees: a factor is one of the focal length, a
+    shift one of the principal point, and a turn of the picture about that point one of
+    the camera about its axis.
+
+    Args:
+      truth: leading dimension N.
+      numbers: two integers that fix the draw.
+      side: of the crops, pixels.
+    """
+    count = truth.camera.shape[0]
+    offset, scale, angle = self._draw(count, side, numbers)
+    cosine, sine = tf.cos(angle), tf.sin(angle)
+    focal, x, y = tf.unstack(truth.camera, axis=-1)
+    x, y = x - side / 2, y - side / 2
+    camera = tf.stack(
+      [
+        scale * focal,
+        side / 2 + offset[0] + scale * (cosine * x - sine * y),
+        side / 2 + offset[1] + scale * (sine * x + cosine * y),
+      ],
+      axis=-1,
+    )
+    pitch, yaw, roll = tf.unstack(truth.tracking.rotation, axis=-1)
+    # y points down in the picture and up in space. R_z(roll) is the outermost factor.
+    rotation = tf.stack([pitch, yaw, roll - angle], axis=-1)
+    right, up, ahead = tf.unstack(truth.tracking.translation, axis=-1)
+    translation = tf.stack(
+      [cosine * right + sine * up, cosine * up - sine * right, ahead], axis=-1
+    )
+    zero, one = tf.zeros_like(angle), tf.ones_like(angle)
+    turn = tf.stack([cosine, sine, zero, -sine, cosine, zero, zero, zero, one], axis=-1)
+    tracking = truth.tracking._replace(
+      rotation=rotation,
+      translation=translation,
+      light=rotated_light(truth.tracking.light, tf.reshape(turn, [count, 3, 3])),
+    )
+    return FrameTruth(tracking, camera)
+
+  def _draw(
+    self, count: int, side: int, numbers: list
+  ) -> tuple[Tensor, Tensor, Tensor]:
+    """Offset [2, N] pixels, factor [N] and angle [N] radians of each frame."""
+    seeds = tf.stack([tf.cast(number, tf.int64) for number in numbers])
+    # One more fold: the same numbers already chose the frames.
+    seeds = tf.random.experimental.stateless_fold_in(seeds, 1)
+    draw = tf.random.stateless_uniform([4, count], seeds, -1.0, 1.0)
+    angle = draw[3] * (self.degrees * math.pi / 180)
+    return draw[:2] * self.shift * side, tf.exp(draw[2] * self.log_scale), angle

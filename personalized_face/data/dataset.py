@@ -19,14 +19,21 @@ from personalized_face.core.types import NUM_LANDMARKS, Batch, Tensor
 from personalized_face.data import record_format, records
 from personalized_face.data.appearance import Appearance
 from personalized_face.data.augment import Jitter
-from personalized_face.data.truth import FrameTruth, frame_truth, known_blendshapes
+from personalized_face.data.truth import (
+  FrameTruth,
+  blendshapes_of,
+  frame_truth,
+  in_crop,
+)
 
 # Records in the shuffle's reservoir: of about 1 MB, in compressed form.
 _SHUFFLE_RECORDS = 256
 _SHARDS_AT_ONCE = 16
 
 
-@gin.configurable(module="data", denylist=["records_dir", "split", "truth"])
+@gin.configurable(
+  module="data", denylist=["records_dir", "split", "truth", "known_blendshapes"]
+)
 def make_dataset(
   records_dir: str,
   split: str = "train",
@@ -41,6 +48,7 @@ def make_dataset(
   names: bool = False,
   shard: tuple[int, int] = (0, 1),
   truth: bool = False,
+  known_blendshapes: Sequence[str] | None = None,
 ) -> tf.data.Dataset:
   """Batches of B groups of N frames for training.
 
@@ -68,6 +76,8 @@ def make_dataset(
     shard: (i, W) gives the i-th of W equal parts of every batch, and decodes no other.
     truth: True gives (Batch, FrameTruth [B, N, ...]), of records of synthetic clips. No
       augmentation may be set then, since the truth is that of the crop as it is.
+    known_blendshapes: K names; Batch.truth is then known, with the coefficients of
+      these, of records of synthetic clips. `Jitter` moves it with the crop.
 
   Returns:
     Batch of images [B, N, size, size, 3] float32 in [0, 1], landmarks [B, N, 68, 2]
@@ -75,7 +85,8 @@ def make_dataset(
 
   Raises:
     UserError: no records there, an empty split, clips of fewer than N frames; with
-      `truth`: a record has none, or an augmentation is set.
+      `truth`: a record has none, or an augmentation is set; with `known_blendshapes`: a
+      record has no truth, or that of other blendshapes, or groups are to be mirrored.
     ValueError: batches that do not divide into the parts.
   """
   index, count = shard
@@ -92,6 +103,7 @@ def make_dataset(
     cache,
     records_per_person,
     truth,
+    known_blendshapes,
   )
   if not repeat:
     batches = -(-counts["records"] // groups_per_batch)
@@ -182,6 +194,7 @@ def _groups(
   cache: bool,
   records_per_person: int | None,
   truth: bool = False,
+  known_blendshapes: Sequence[str] | None = None,
 ) -> _Groups:
   """See `make_dataset`."""
   info = records.read_info(records_dir)
@@ -192,7 +205,11 @@ def _groups(
       "The ground truth is that of crops as they are; set Jitter and Appearance to 0, "
       "or shuffle = False, to read it."
     )
-  names = known_blendshapes(records_dir, paths) if truth else ()
+  supervised = known_blendshapes is not None
+  names = blendshapes_of(records_dir, paths) if truth or supervised else ()
+  if supervised:
+    mirrors = shuffle and appearance.flip > 0
+    _check_supervision(records_dir, names, known_blendshapes, mirrors)
   shortest = info["splits"][split]["shortest_record"]
   if shortest < frames_per_group:
     raise UserError(
@@ -222,14 +239,35 @@ def _groups(
     record = tf.io.parse_single_example(serialized, record_format.feature_specs())
     numbers = [seed, number] if shuffle else None
     chosen = stretch_indices(record["num_frames"], frames_per_group, numbers)
-    group = _decode(record, chosen, info["preparation"]["size"])
+    size = info["preparation"]["size"]
+    group = _decode(record, chosen, size)
+    known = frame_truth(record, chosen, len(names)) if names else None
     if truth:
-      return group, frame_truth(record, chosen, len(names))
+      return group, known
     if numbers and jitter.moves:
       group = jitter.apply(group, numbers)
+      known = known and jitter.apply_to_truth(known, numbers, size)
+    if supervised:
+      group = group._replace(truth=in_crop(known, size))
     return appearance.apply(group, numbers) if numbers and appearance.changes else group
 
   return _Groups(dataset.enumerate(), decode)
+
+
+def _check_supervision(
+  records_dir: str, there: Sequence[str], wanted: Sequence[str], mirrors: bool
+) -> None:
+  """Raises UserError unless the truth of the records can be learned from."""
+  if tuple(there) != tuple(wanted):
+    raise UserError(
+      f"The ground truth of {records_dir} is told in other blendshapes than the "
+      "template's; train with the template that its clips were rendered with."
+    )
+  if mirrors:
+    raise UserError(
+      "What is true of a mirrored face is not what its record says; set "
+      "Appearance.flip = 0 where LossWeights.true_* are not 0."
+    )
 
 
 def _name(number: Tensor, serialized: Tensor) -> Tensor:
@@ -295,7 +333,7 @@ def make_eval_dataset(
   """
   size = records.read_info(records_dir)["preparation"]["size"]
   paths = records.shard_paths(records_dir, split)
-  names = known_blendshapes(records_dir, paths) if truth else ()
+  names = blendshapes_of(records_dir, paths) if truth else ()
 
   def groups(serialized: Tensor) -> tf.data.Dataset:
     record = tf.io.parse_single_example(serialized, record_format.feature_specs())

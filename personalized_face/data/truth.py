@@ -17,7 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import NUM_LIGHT_COEFFICIENTS, Tensor, Tracking
+from personalized_face.core.rotation import rotation_matrix
+from personalized_face.core.spherical_harmonics import rotated_light
+from personalized_face.core.types import (
+  NUM_LIGHT_COEFFICIENTS,
+  Known,
+  Tensor,
+  Tracking,
+)
 from personalized_face.face_model.files import Motion, load_motion_as_is
 from personalized_face.rendering.camera import Camera
 
@@ -177,7 +184,7 @@ def from_features(values: dict[str, np.ndarray]) -> Truth | None:
   return Truth(**texts, blendshapes=names, **numbers)
 
 
-def known_blendshapes(folder: str, paths: Sequence[str]) -> tuple[str, ...]:
+def blendshapes_of(folder: str, paths: Sequence[str]) -> tuple[str, ...]:
   """The blendshapes that the truth of all records is told in.
 
   Reads through all of them once.
@@ -234,3 +241,33 @@ def frame_truth(
   values = {name: of(name, shape) for name, shape in shapes.items()}
   camera = values.pop("camera")
   return FrameTruth(Tracking(**values), camera)
+
+
+def in_crop(truth: FrameTruth, size: int) -> Known:
+  """The truth as the camera of the crops sees it, which looks at their middle.
+
+  Args:
+    truth: leading dimension N.
+    size: side of the crops, pixels.
+  """
+  focal, x, y = tf.unstack(truth.camera, axis=-1)
+  # The ray through the crop's middle, in the camera of the clip.
+  ray = tf.stack([(size / 2 - x) / focal, (y - size / 2) / focal, -tf.ones_like(x)], -1)
+  turn = _turn_ahead(tf.linalg.normalize(ray, axis=-1)[0])
+  tracking = truth.tracking
+  return Known(
+    tracking.expression,
+    turn @ rotation_matrix(tracking.rotation),
+    rotated_light(tracking.light, turn),
+  )
+
+
+def _turn_ahead(rays: Tensor) -> Tensor:
+  """The smallest rotation of each unit ray [N, 3] to (0, 0, -1), [N, 3, 3]."""
+  x, y, z = tf.unstack(rays, axis=-1)
+  zero = tf.zeros_like(x)
+  # Rodrigues about ray x ahead = (-y, x, 0).
+  cross = tf.reshape(
+    tf.stack([zero, zero, x, zero, zero, y, -x, -y, zero], axis=-1), [-1, 3, 3]
+  )
+  return tf.eye(3) + cross + cross @ cross / (1 - z)[:, tf.newaxis, tf.newaxis]

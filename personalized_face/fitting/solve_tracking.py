@@ -136,7 +136,7 @@ class TrackingSolver:
     self._local.scene_light.assign(light)
     self._optimizer.reset()
     batch = frames.batch(full)
-    batch = Batch(*(tf.constant(value) for value in batch))
+    batch = tf.nest.map_structure(tf.constant, batch)
     for i in range(self._steps):
       ease = 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * i / self._steps))
       sizes = ease * tracking.step_sizes(*self._sizes)

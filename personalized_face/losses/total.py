@@ -18,8 +18,19 @@ from personalized_face.losses.photometric import image_gradient_loss, photometri
 from personalized_face.losses.regularization import regularization_loss
 from personalized_face.losses.sliding_contour import SlidingContour
 from personalized_face.losses.smoothness import shape_smoothness_loss
+from personalized_face.losses.supervision import (
+  expression_loss,
+  light_loss,
+  rotation_loss,
+)
 from personalized_face.rendering.camera import Camera
 from personalized_face.template.face_template import FaceTemplate
+
+SUPERVISED = (
+  "true_expression",
+  "true_rotation",
+  "true_light",
+)  # terms that need Batch.truth
 
 
 @gin.configurable(module="losses")
@@ -38,6 +49,10 @@ class LossWeights(NamedTuple):
   blendshape_gradient: float | Tensor = 1.5
   regularization: float | Tensor = 1e-3
   light_gamma: float | Tensor = 0.02  # lambda_gamma, inside the regularization
+  # Not the paper's: what is known of rendered people, for a tracker's beginning.
+  true_expression: float | Tensor = 0.0
+  true_rotation: float | Tensor = 0.0
+  true_light: float | Tensor = 0.0
 
 
 @gin.configurable(module="losses")
@@ -91,13 +106,16 @@ class FaceLoss:
 
     Returns:
       The weighted sum, a scalar, and the raw terms by their names in LossWeights,
-      without those whose weight is 0.
+      without those whose weight is 0, and without the true_* where the batch does
+      not know the truth (held-out frames).
     """
     total = tf.zeros([], outputs.landmarks.dtype)
     raw = {}
     for name, term in self._terms(outputs, batch, weights.light_gamma).items():
       weight = getattr(weights, name)
       if not tf.is_tensor(weight) and weight == 0:
+        continue
+      if name in SUPERVISED and batch.truth == ():
         continue
       raw[name] = term()
       total += weight * raw[name]
@@ -128,4 +146,9 @@ class FaceLoss:
       "regularization": partial(
         regularization_loss, tracking.expression, tracking.light, light_gamma
       ),
+      "true_expression": lambda: expression_loss(
+        tracking.expression, batch.truth.expression
+      ),
+      "true_rotation": lambda: rotation_loss(tracking.rotation, batch.truth.rotation),
+      "true_light": lambda: light_loss(tracking.light, batch.truth.light),
     }

@@ -1,10 +1,16 @@
-"""The figures of a trained row of Table 1, on clips of which everything is known."""
+"""The figures of a trained row of Table 1: on clips of which everything is known, or on
+held-out frames of real ones, of which landmarks and parsing maps are.
+"""
+
+import os
 
 import gin
 import numpy as np
+import tensorflow as tf
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import PersonModel
+from personalized_face.core.types import Outputs, PersonModel, Tensor
+from personalized_face.data.dataset import make_eval_dataset
 from personalized_face.data.detector import FaceDetector
 from personalized_face.evaluation.benchmark import (
   TURNED,
@@ -18,14 +24,22 @@ from personalized_face.evaluation.predictors import (
   NetworkSolver,
   PriorSolver,
 )
-from personalized_face.metrics.landmarks import area_under_curve
+from personalized_face.export.files import write_png
+from personalized_face.inference import pictures
+from personalized_face.metrics.landmarks import area_under_curve, nme_percent
 from personalized_face.metrics.motion import blendshape_cosines, correlation
-from personalized_face.metrics.pictures import photometric_255
+from personalized_face.metrics.pictures import (
+  coverage_percent,
+  face_iou,
+  photometric_255,
+)
+from personalized_face.metrics.surface import turned_triangles_percent
 from personalized_face.pipelines.evaluation import make_benchmark
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training.checkpoints import load_system
 
 COSINE = "cosine/"  # heads the key of each blendshape's cosine
+HELD_OUT_SHOWN = 6
 _AUC_LIMIT = 0.08  # NME at which the cumulative curve ends
 _MEANS = (
   *("vertex_mm", "nme_percent", "parsing_error_percent", TURNED),
@@ -102,16 +116,85 @@ def score_run(
     "photometric_255": np.nanmean(photometric),
     "coefficient_mae_of_zero": np.abs(true).mean(),
     "coefficient_correlation": np.nanmean(per_shape),
-    "blendshape_cosine": cosines.mean(),
-    "blendshape_cosine_least": cosines.min(),
     "frames": len(result.rows),
     "frames_without_face": len(result.rows) - len(seen),
-    **{
-      f"{COSINE}{name}": cosine
-      for name, cosine in zip(system.template.blendshape_names, cosines, strict=True)
-    },
+    **_cosine_figures(system, cosines),
   }
   return {key: float(value) for key, value in figures.items()}
+
+
+def score_held_out(run_dir: str, records_dir: str, stage: str | None = None) -> dict:
+  """Scores a run on the held-out frames of its records, each by itself (N = 1).
+
+  Beside the run come `held_out.png`, overlay and shape of at most HELD_OUT_SHOWN
+  frames, and `input.png`, those frames.
+
+  Args:
+    run_dir: a finished run.
+    records_dir: its "test" split is used.
+    stage: the run as this stage left it; None: the last.
+
+  Returns:
+    Those of `score_run` that need no ground truth, and coverage_percent.
+
+  Raises:
+    UserError: no such run, or nothing is held out.
+  """
+  system = load_system(run_dir, stage)
+  gin.clear_config()
+
+  @tf.function
+  def run(images: Tensor) -> tuple[Outputs, Tensor]:
+    outputs = system(images)
+    # The template at the same w, for the triangles that turned.
+    return outputs, system.reconstruct_prior(outputs.tracking).mesh.vertices
+
+  rows, cosines, strips = [], [], []
+  for batch, _ in make_eval_dataset(records_dir):
+    outputs, template_vertices = run(batch.images)
+    rows.append(_held_out_figures(system, batch, outputs, template_vertices))
+    cosines.append(_cosines(system, PersonModel(*(part[0] for part in outputs.person))))
+    columns = pictures.columns(batch.images, outputs.rendering).numpy()[0]
+    strips.append(pictures.to_uint8(columns))
+  if not rows:
+    raise UserError(f"No frame is held out in {records_dir}; prepare more clips.")
+  chosen = [strips[i] for i in pictures.spread(len(strips), HELD_OUT_SHOWN)]
+  side = chosen[0].shape[0]
+  folder = os.path.dirname(run_dir)
+  strip = np.concatenate(chosen)
+  write_png(os.path.join(folder, "input.png"), strip[:, :side])
+  write_png(os.path.join(folder, "held_out.png"), strip[:, side : 3 * side])
+  figures = {key: np.nanmean([row[key] for row in rows]) for key in rows[0]}
+  errors = np.array([row["nme_percent"] for row in rows])
+  figures["auc"] = area_under_curve(errors / 100, _AUC_LIMIT)
+  figures |= _cosine_figures(system, np.mean(cosines, axis=0))
+  return {**{key: float(value) for key, value in figures.items()}, "frames": len(rows)}
+
+
+def _held_out_figures(
+  system: PersonalizedFace, batch, outputs: Outputs, template_vertices: Tensor
+) -> dict[str, float]:
+  rendering = outputs.rendering
+  labels = np.asarray(rendering.parsing).argmax(axis=-1)
+  values = {
+    "nme_percent": nme_percent(outputs.landmarks, batch.landmarks),
+    "photometric_255": photometric_255(batch.images, rendering.image, rendering.mask),
+    "parsing_error_percent": 100 * (1 - face_iou(labels, batch.parsing)),
+    TURNED: turned_triangles_percent(
+      outputs.mesh.vertices, template_vertices, system.template.triangles
+    ),
+    "coverage_percent": coverage_percent(rendering.mask, batch.parsing),
+  }
+  return {key: float(np.mean(value)) for key, value in values.items()}
+
+
+def _cosine_figures(system: PersonalizedFace, cosines: np.ndarray) -> dict[str, float]:
+  names = system.template.blendshape_names
+  return {
+    "blendshape_cosine": cosines.mean(),
+    "blendshape_cosine_least": cosines.min(),
+    **{f"{COSINE}{name}": value for name, value in zip(names, cosines, strict=True)},
+  }
 
 
 def _cosines(system: PersonalizedFace, person: PersonModel) -> np.ndarray:

@@ -6,6 +6,7 @@
                  -> <output>/table.md, table.csv         the rows
                     <output>/stages.md                   a row after each of its stages
                     <output>/blendshapes.md              its shapes and the template's
+                    <output>/rows.png                    held-out frames, row beside row
 
 What is done is skipped; what was interrupted goes on from its last checkpoint.
 """
@@ -23,13 +24,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from PIL import Image
 from tensorboard.plugins.hparams import api as hparams
 
 from personalized_face.core.errors import UserError
 from personalized_face.data.detector import FaceDetector
 from personalized_face.evaluation.benchmark import TURNED
-from personalized_face.export.files import write_json, write_text
-from personalized_face.pipelines.ablation_figures import COSINE, score_run
+from personalized_face.export.files import write_json, write_png, write_text
+from personalized_face.inference import pictures
+from personalized_face.pipelines.ablation_figures import (
+  COSINE,
+  score_held_out,
+  score_run,
+)
 from personalized_face.pipelines.training import train_run
 
 _FOLDER = "papers/personalized_face"
@@ -69,9 +76,9 @@ _BEFORE = "stage1/"  # heads the keys of its figures after the first of them
 
 def run_ablations(
   records_dir: str,
-  clips_dir: str,
+  clips_dir: str | None,
   output_dir: str,
-  detector: FaceDetector,
+  detector: FaceDetector | None,
   gin_files: Sequence[str],
   gin_params: Sequence[str] = (),
   template_name: str = "default",
@@ -84,9 +91,10 @@ def run_ablations(
 
   Args:
     records_dir: of the persons to train on.
-    clips_dir: of other persons, as `pface_synthesize_data` wrote them.
+    clips_dir: of other persons, as `pface_synthesize_data` wrote them; None: the rows
+      are scored on the held-out frames of the records.
     output_dir: gets the runs and the tables.
-    detector: finds the faces of the test clips.
+    detector: finds the faces of the test clips; not needed without them.
     gin_files, gin_params: the size, over each row's own configuration.
     template_name: "default" or a path.
     rows: of ROWS.
@@ -104,6 +112,12 @@ def run_ablations(
   for name in rows:
     if name not in ROWS:
       raise UserError(f"There is no row {name!r}; choose among {', '.join(ROWS)}.")
+
+  def score(run_dir: str, stage: str | None = None) -> dict[str, float]:
+    if clips_dir is None:
+      return score_held_out(run_dir, records_dir, stage)
+    return score_run(run_dir, clips_dir, detector, limit, stage)
+
   for seed in seeds:  # outermost: the first whole table is there soonest
     shared = os.path.join(output_dir, f"warm_up_seed{seed}", "run")
     for name in rows:
@@ -133,10 +147,9 @@ def run_ablations(
         _share(shared, run_dir, warm_up_stages)
       logging.info("Row %s, seed %d.", name, seed)
       train(run_dir, *row.stages)
-      figures = score_run(run_dir, clips_dir, detector, limit)
-      if name == _STAGES_ROW:
-        before = score_run(run_dir, clips_dir, detector, limit, row.stages[0])
-        figures |= {f"{_BEFORE}{key}": value for key, value in before.items()}
+      before = score(run_dir, row.stages[0]) if name == _STAGES_ROW else {}
+      figures = score(run_dir)
+      figures |= {f"{_BEFORE}{key}": value for key, value in before.items()}
       _log_hyperparameters(run_dir, name, seed, figures)
       write_json(done, figures)
       keras.utils.clear_session()
@@ -176,7 +189,27 @@ def write_table(output_dir: str) -> str:
     stages = {"stage 1 alone": before, "stage 1 and stage 2": after}
     write_text(os.path.join(output_dir, "stages.md"), _markdown(stages))
   write_text(os.path.join(output_dir, "blendshapes.md"), _cosines(gathered))
+  _write_side_by_side(output_dir)
   return markdown
+
+
+def _write_side_by_side(output_dir: str) -> None:
+  """The held-out frames of the first seed's rows in one picture, if there are any."""
+  strips, labels = [], []
+  for name in ROWS:
+    folder = os.path.join(output_dir, f"{name}_seed0")
+    if not os.path.isfile(os.path.join(folder, "held_out.png")):
+      continue
+    for file, columns in (("input", ("input",)), ("held_out", (name, f"{name} shape"))):
+      if file == "held_out" or not strips:
+        strips.append(np.asarray(Image.open(os.path.join(folder, f"{file}.png"))))
+        labels += columns
+  if strips:
+    side = strips[0].shape[1]
+    rows = np.concatenate(strips, axis=1).reshape(-1, side, len(labels) * side, 3)
+    numbers = [str(i + 1) for i in range(len(rows))]
+    picture = pictures.sheet(rows / 255, labels, numbers)
+    write_png(os.path.join(output_dir, "rows.png"), picture)
 
 
 def _markdown(gathered: dict[str, list[dict]]) -> str:

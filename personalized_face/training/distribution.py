@@ -134,4 +134,4 @@ def local(batch: Batch) -> Batch:
   if not tf.distribute.has_strategy():
     return batch
   results = tf.distribute.get_strategy().experimental_local_results
-  return Batch(*(tf.concat(results(field), axis=0) for field in batch))
+  return tf.nest.map_structure(lambda part: tf.concat(results(part), axis=0), batch)

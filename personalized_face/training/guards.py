@@ -93,7 +93,11 @@ def save_replay(
   with open(f"{path}.npz.partial", "wb") as file:
     np.savez_compressed(
       file,
-      **{name: np.asarray(value) for name, value in batch._asdict().items()},
+      **{
+        name: np.asarray(value)
+        for name, value in batch._asdict().items()
+        if not isinstance(value, tuple)
+      },
       stage=stage,
       step=step,
       term=term,

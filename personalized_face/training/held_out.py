@@ -135,11 +135,9 @@ def _held_out_frames(records_dir: str, count: int) -> Batch | None:
   )
   groups = list(dataset.take(max(count // per_record, 1)))
   # [1, N, ...] each to [N, 1, ...]: every frame stands for itself.
-  return Batch(
-    *(
-      tf.concat([f[0][:, tf.newaxis] for f in fields], 0)
-      for fields in zip(*groups, strict=True)
-    )
+  return tf.nest.map_structure(
+    lambda *fields: tf.concat([field[0][:, tf.newaxis] for field in fields], 0),
+    *groups,
   )
 
 

@@ -16,7 +16,7 @@ from absl import logging
 
 from personalized_face import config
 from personalized_face.data.dataset import make_dataset
-from personalized_face.losses.total import FaceLoss
+from personalized_face.losses.total import SUPERVISED, FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training import batch_norm, distribution
 from personalized_face.training.checkpoints import CONFIG_FILE, Checkpoints
@@ -99,6 +99,7 @@ def train(
         frames_per_group=frames_per_group,
         # Each stage walks the data in an order of its own.
         seed=seed + index,
+        **_supervision(system, weights),
       )
       summaries = Summaries(run_dir, trainer, writes)
       summaries.text("config", config.operative_config_text())
@@ -134,6 +135,14 @@ def train(
   if writes:
     config.save_operative(os.path.join(run_dir, CONFIG_FILE))
   return terms
+
+
+def _supervision(system: PersonalizedFace, weights: LossWeights) -> dict:
+  """What else the data of a stage have to know: of which shapes the coefficients."""
+  needed = [getattr(weights, name) for name in SUPERVISED]
+  if any(tf.is_tensor(weight) or weight != 0 for weight in needed):
+    return {"known_blendshapes": system.template.blendshape_names}
+  return {}
 
 
 def _names(batches: Callable[..., tf.data.Dataset], step: int) -> list[str]:

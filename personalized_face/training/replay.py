@@ -24,7 +24,7 @@ from personalized_face.training.stages import configured_stage
 from personalized_face.training.trainer import Trainer
 
 _MOST_BYTES = 8 << 30  # that a file may unpack to; 8 groups of 4 pictures take 25 MB
-_FIELDS = (*Batch._fields, "stage", "step", "term", "names")
+_FIELDS = ("images", "landmarks", "parsing", "stage", "step", "term", "names")
 
 
 def replay(path: str, gin_params: Sequence[str] = ()) -> str:
@@ -51,7 +51,9 @@ def replay(path: str, gin_params: Sequence[str] = ()) -> str:
   stage, weights = configured_stage(str(saved["stage"]))
   loss = FaceLoss(system.template, system.camera.height, camera=system.camera)
   trainer = Trainer(system, stage, loss, weights)
-  batch = Batch(*(tf.constant(saved[field]) for field in Batch._fields))
+  batch = Batch(
+    **{field: tf.constant(saved[field]) for field in Batch._fields if field in saved}
+  )
   outputs, terms, gradients = tf.function(trainer.gradients)(batch)
   norms = trainer.module_norms(gradients)
   lines = [

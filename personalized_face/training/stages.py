@@ -6,6 +6,7 @@ gin gives each stage its values under its name as a scope: `stage1/Stage.steps =
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import gin
 import keras
@@ -36,6 +37,8 @@ class Stage:
     ema_momentum: the stage ends with, and is evaluated by, the exponential moving
       average of what it trains, with this momentum per step, such as 0.999; None takes
       the last values.
+    track_net_share: TrackNet's learning rate as a share of the others'. A tracker that
+      knows its work already unlearns it at the rate that ModelNet begins with.
     loss_scale: the loss is multiplied by it before, and the gradient divided by it
       after differentiation, so that float16 does not lose small gradients; None for
       float32 and bfloat16. A power of 2, such as 1024.
@@ -53,6 +56,7 @@ class Stage:
   warm_up_steps: int = 0
   gradient_clip_norm: float | None = None
   ema_momentum: float | None = None
+  track_net_share: float = 1.0
   loss_scale: float | None = None
 
   def variables(self, system: PersonalizedFace) -> list[tf.Variable]:
@@ -66,9 +70,14 @@ class Stage:
       found.append(system.mean_albedo)
     return found
 
-  def optimizer(self) -> keras.optimizers.Optimizer:
-    """Adam, as the paper."""
+  def optimizer(self, system: PersonalizedFace) -> keras.optimizers.Optimizer:
+    """Adam, as the paper, for `variables` in their order."""
+    shares = [1.0] * len(self.variables(system))
+    if self.train_track_net:
+      count = len(system.track_net.trainable_variables)
+      shares[:count] = [self.track_net_share] * count
     return ReplicatedAdam(
+      shares,
       self._schedule(),
       global_clipnorm=self.gradient_clip_norm,
       use_ema=self.ema_momentum is not None,
@@ -97,6 +106,18 @@ class ReplicatedAdam(keras.optimizers.Adam):
   Keras would add them up over the replicas once more. The trainer averages before, so
   that the norm they are clipped by is the whole batch's.
   """
+
+  def __init__(self, shares: Sequence[float], *args, **kwargs):
+    """Takes each variable's share of the learning rate, in the order of `build`."""
+    super().__init__(*args, **kwargs)
+    self._shares = tuple(shares)
+
+  def update_step(self, gradient, variable, learning_rate):
+    """Adam's, at the variable's share of the learning rate."""
+    share = self._shares[self._get_variable_index(variable)]
+    if share != 1:
+      learning_rate *= share
+    super().update_step(gradient, variable, learning_rate)
 
   def _all_reduce_sum_gradients(self, grads_and_vars):
     return grads_and_vars

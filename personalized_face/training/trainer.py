@@ -58,7 +58,7 @@ class Trainer:
     self._strategy = tf.distribute.get_strategy()
     self.variables = stage.variables(system)
     self._values = [variable.value for variable in self.variables]  # for the tape
-    self.optimizer = stage.optimizer()
+    self.optimizer = stage.optimizer(system)
     self.optimizer.build(self.variables)
     self.step = tf.Variable(
       0,
@@ -142,16 +142,18 @@ class Trainer:
     """Means over the micro-batches of what is logged, and of the gradients."""
     if self._micro_batches == 1:
       return self._values_and_gradients(batch)
-    first, *rest = (tf.split(field, self._micro_batches) for field in batch)
-    pieces = [Batch(*fields) for fields in zip(first, *rest, strict=True)]
+    parts = [tf.split(field, self._micro_batches) for field in tf.nest.flatten(batch)]
+    pieces = [
+      tf.nest.pack_sequence_as(batch, fields) for fields in zip(*parts, strict=True)
+    ]
     sums = self._values_and_gradients(pieces[0])
     # A loop rather than a sum of copies of the graph: one piece is in memory at a time.
     with tf.control_dependencies(sums[1]):
       sums = tf.foldl(
         lambda sums, piece: tf.nest.map_structure(
-          tf.add, sums, self._values_and_gradients(Batch(*piece))
+          tf.add, sums, self._values_and_gradients(piece)
         ),
-        tuple(tf.stack(fields) for fields in zip(*pieces[1:], strict=True)),
+        tf.nest.map_structure(lambda *fields: tf.stack(fields), *pieces[1:]),
         sums,
         parallel_iterations=1,
       )

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.special
 import tensorflow as tf
+from scipy.spatial.transform import Rotation
 
 from personalized_face.core import spherical_harmonics
 
@@ -96,3 +97,16 @@ def test_irradiance_jacobian_random():
   for ours, reference in zip(theory, numeric, strict=True):
     # Central differences of a quadratic have no truncation error.
     np.testing.assert_allclose(ours, reference, atol=1e-8)
+
+
+def test_rotated_light_random_is_the_light_in_other_axes():
+  rng = np.random.default_rng(0)
+  light = rng.normal(size=(4, 9, 3))
+  turns = Rotation.random(4, random_state=1).as_matrix()
+  normals = random_normals(4, 30)
+  turned = spherical_harmonics.rotated_light(light, turns)
+  np.testing.assert_allclose(
+    spherical_harmonics.irradiance(np.einsum("bij,bnj->bni", turns, normals), turned),
+    spherical_harmonics.irradiance(normals, light),
+    atol=1e-12,
+  )

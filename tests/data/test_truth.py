@@ -11,11 +11,15 @@ from test_prepare import _manifest, _prepare, toy_video
 from test_records import toy_clip, write_toy_records
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import Tracking
+from personalized_face.core.rotation import euler_from_matrix, transform
+from personalized_face.core.types import Batch, Tracking
 from personalized_face.data import corpus_spec, record_format, records
+from personalized_face.data import truth as truth_module
+from personalized_face.data.augment import Jitter
 from personalized_face.data.crop import Square, to_crop
 from personalized_face.data.dataset import make_dataset, make_eval_dataset
-from personalized_face.data.truth import Truth
+from personalized_face.data.truth import FrameTruth, Truth, in_crop
+from personalized_face.evaluation.synthetic import pose_in_box
 from personalized_face.face_model.files import Motion, save_motion
 from personalized_face.rendering.camera import Camera, project
 
@@ -186,6 +190,106 @@ def test_evaluation_with_the_truth(tmp_path):
     )
     numbers += truth.camera[..., 0][valid].numpy().tolist()
   assert numbers == list(range(7))
+
+
+def test_batches_that_know_the_truth(tmp_path):
+  folder = write_toy_records(tmp_path, [clip_with_truth(20)])
+  options = {"groups_per_batch": 1, "frames_per_group": 3}
+  names = ("a", "b", "c")
+  _, truth = next(iter(make_dataset(folder, **options, shuffle=False, truth=True)))
+  still = make_dataset(folder, **options, shuffle=False, known_blendshapes=names)
+  found = next(iter(still)).truth
+  np.testing.assert_array_equal(found.expression, truth.tracking.expression)
+  assert found.rotation.shape == [1, 3, 3, 3]
+  gin.parse_config("Jitter.shift = 0.1")
+  try:
+    plain = make_dataset(folder, **options)
+    known = make_dataset(folder, **options, known_blendshapes=names)
+    for batch, supervised in zip(plain.take(3), known.take(3), strict=True):
+      assert batch.truth == ()
+      np.testing.assert_array_equal(batch.landmarks, supervised.landmarks)
+      assert supervised.truth.expression.shape == [1, 3, 3]
+  finally:
+    gin.clear_config()
+
+
+def test_truth_moves_with_the_crop():
+  """Points of a head, seen by the moved camera, lie where the jitter moved them to."""
+  rng = np.random.default_rng(0)
+  count, side = 6, 64
+  points = rng.normal(size=(68, 3))
+  truth = FrameTruth(
+    Tracking(
+      expression=rng.uniform(size=(count, 3)).astype(np.float32),
+      rotation=rng.uniform(-0.5, 0.5, size=(count, 3)).astype(np.float32),
+      translation=(rng.normal(size=(count, 3)) - [0, 0, 20]).astype(np.float32),
+      light=np.zeros([count, 9, 3], np.float32),
+    ),
+    (rng.uniform(20, 40, size=(count, 3)) + [200, 0, 0]).astype(np.float32),
+  )
+
+  def projected(truth):
+    turned = np.asarray(transform(points[np.newaxis], *truth.tracking[1:3]))
+    focal, x, y = np.split(np.asarray(truth.camera), 3, axis=1)
+    depth = -turned[..., 2]
+    return np.stack(
+      [x + focal * turned[..., 0] / depth, y - focal * turned[..., 1] / depth], axis=-1
+    ).astype(np.float32)
+
+  truth = tf.nest.map_structure(tf.constant, truth)
+  points = points.astype(np.float32)
+  batch = Batch(
+    images=tf.zeros([count, side, side, 3]),
+    landmarks=projected(truth),
+    parsing=tf.zeros([count, side, side], tf.int32),
+  )
+  jitter = Jitter(shift=0.1, log_scale=0.2, degrees=20.0)
+  moved = jitter.apply(batch, [3, 4])
+  assert np.abs(moved.landmarks - batch.landmarks).max() > 3
+  np.testing.assert_allclose(
+    projected(jitter.apply_to_truth(truth, [3, 4], side)), moved.landmarks, atol=1e-3
+  )
+
+
+def test_rotation_in_the_crop_is_that_of_the_evaluation():
+  rng = np.random.default_rng(0)
+  rotations = rng.uniform(-0.5, 0.5, size=(5, 3))
+  box = np.array([64.0, 64, 448, 448])
+  squares = np.array([[40, 90, 300], [64, 64, 384], [120, 30, 250]] * 2)[:5]
+  cameras = truth_module._crop_cameras(np.tile(box, (5, 1)), squares, 112)
+  light, translation = np.zeros([5, 9, 3]), np.zeros([5, 3])
+  tracking = Tracking(np.zeros([5, 2]), rotations, translation, light)
+  single = tf.nest.map_structure(
+    lambda part: tf.constant(part, tf.float32), FrameTruth(tracking, cameras)
+  )
+  found = in_crop(single, 112).rotation
+  for i, (left, top, side) in enumerate(squares):
+    other = np.array([left, top, left + side, top + side])
+    euler = euler_from_matrix(found[i].numpy())
+    back, _ = pose_in_box(euler, translation[i], other, box)
+    np.testing.assert_allclose(back, rotations[i], atol=1e-5)
+
+
+def test_truth_of_other_shapes_exception_raised(tmp_path):
+  known, bare = tmp_path / "known", tmp_path / "bare"
+  known.mkdir()
+  bare.mkdir()
+  folder = write_toy_records(known, [clip_with_truth(9)])
+  options = {"groups_per_batch": 1, "frames_per_group": 3}
+  with pytest.raises(UserError, match="told in other blendshapes than the template's"):
+    make_dataset(folder, **options, known_blendshapes=("a", "c", "b"))
+  gin.parse_config("Appearance.flip = 0.5")
+  try:
+    with pytest.raises(UserError, match="set Appearance.flip = 0"):
+      make_dataset(folder, **options, known_blendshapes=("a", "b", "c"))
+  finally:
+    gin.clear_config()
+  with pytest.raises(UserError, match="has no ground truth"):
+    make_dataset(
+      write_toy_records(bare, [toy_clip(9)]),
+      **options,
+      known_blendshapes=("a", "b", "c"),
+    )
 
 
 def test_truth_is_not_augmented(tmp_path):

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import toy_template
+from scipy.spatial.transform import Rotation
 
 from personalized_face.core import topology
-from personalized_face.core.types import Batch, Outputs, Rendering, Tracking
+from personalized_face.core.types import Batch, Known, Outputs, Rendering, Tracking
 from personalized_face.losses.landmark import landmark_loss, landmark_weights
 from personalized_face.losses.parsing import parsing_loss
 from personalized_face.losses.photometric import image_gradient_loss, photometric_loss
@@ -14,7 +15,8 @@ from personalized_face.losses.smoothness import shape_smoothness_loss
 from personalized_face.losses.total import FaceLoss, LossWeights
 
 _SIZE = 8
-_TERMS = LossWeights._fields[:-1]  # all but lambda_gamma
+PAPER = (200.0, 200.0, 0.1, 50.0, 2.5, 1.5, 1e-3, 0.02)
+_TERMS = LossWeights._fields[:7]  # the paper's
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,7 @@ def _face_loss(**arguments):
 
 
 def test_loss_weights_are_the_papers():
-  assert LossWeights() == (200.0, 200.0, 0.1, 50.0, 2.5, 1.5, 1e-3, 0.02)
+  assert LossWeights() == (*PAPER, *[0.0] * 3)
 
 
 def test_loss_weights_by_gin_scope():
@@ -126,6 +128,36 @@ def test_blendshape_gradient_form_is_passed_on(form):
   }
   assert values["fourth_vertex"] > values["in_plane"]
   assert float(face_loss(outputs, batch, only)[0]) == float(values[form])
+
+
+def test_truth_is_a_term_where_it_is_known():
+  outputs, batch = _scene()
+  angles = np.random.default_rng(1).uniform(-0.5, 0.5, size=(2, 3, 3))
+  matrices = Rotation.from_euler("xyz", angles.reshape(-1, 3)).as_matrix()
+  dark = np.zeros([2, 3, 9, 3])
+  still = Known(np.zeros([2, 3, 3]), np.tile(np.eye(3), (2, 3, 1, 1)), dark)
+  tracking = outputs.tracking._replace(rotation=tf.constant(angles, tf.float32))
+  outputs = outputs._replace(tracking=tracking)
+  weights = LossWeights(
+    *[0] * 8, true_expression=2.0, true_rotation=3.0, true_light=4.0
+  )
+  face_loss = _face_loss()
+  assert face_loss(outputs, batch, weights)[1] == {}  # held-out frames know none
+  still = tf.nest.map_structure(lambda part: part.astype(np.float32), still)
+  total, terms = face_loss(outputs, batch._replace(truth=still), weights)
+  # All are in [0, 1]: their sum over frames and shapes, a person.
+  expression = np.sum(tracking.expression) / 2
+  assert float(terms["true_expression"]) == pytest.approx(expression, rel=1e-6)
+  turned = Rotation.from_matrix(matrices).magnitude()
+  rotation = np.sum(2 * np.sqrt(2) * np.sin(turned / 2)) / 2
+  assert float(terms["true_rotation"]) == pytest.approx(rotation, rel=1e-5)
+  light = np.sum(np.linalg.norm(tracking.light, axis=(2, 3))) / 2
+  summed = 2 * expression + 3 * rotation + 4 * light
+  assert float(total) == pytest.approx(summed, rel=1e-5)
+  matrices = matrices.reshape(2, 3, 3, 3).astype(np.float32)
+  same = Known(tracking.expression, matrices, tracking.light)
+  found = face_loss(outputs, batch._replace(truth=same), weights)[0]
+  assert float(found) == pytest.approx(0, abs=1e-5)
 
 
 def test_zero_weight_is_not_evaluated():

@@ -72,12 +72,32 @@ def test_micro_batches_give_the_gradient_of_the_whole():
 
 def test_warm_up_rises_in_a_line_and_a_cosine_follows():
   stage = _stage(steps=30, warm_up_steps=10, final_learning_rate=1e-4)
-  rate = stage.optimizer()._learning_rate
+  rate = stage.optimizer(toy_system())._learning_rate
   np.testing.assert_allclose([rate(0), rate(5), rate(10)], [0, 5e-4, 1e-3], rtol=1e-6)
   np.testing.assert_allclose(rate(20), (1e-3 + 1e-4) / 2, rtol=1e-5)  # half-way
   np.testing.assert_allclose([rate(30), rate(99)], 1e-4, rtol=1e-5)
-  constant = _stage(steps=30, warm_up_steps=10).optimizer()._learning_rate
+  constant = _stage(steps=30, warm_up_steps=10)
+  constant = constant.optimizer(toy_system())._learning_rate
   np.testing.assert_allclose([constant(10), constant(25)], 1e-3, rtol=1e-6)
+
+
+def test_tracker_learns_at_its_share_of_the_rate():
+  steps = {}
+  for share in (1.0, 0.25):
+    trainer = _trainer(track_net_share=share, train_model_net=True, corrections=True)
+    before = [np.array(variable) for variable in trainer.variables]
+    trainer.train_step(_batch())
+    steps[share] = [
+      np.array(variable) - old
+      for variable, old in zip(trainer.variables, before, strict=True)
+    ]
+  tracker = len(trainer.system.track_net.trainable_variables)
+  assert 0 < tracker < len(trainer.variables)
+  for i, (whole, part) in enumerate(zip(steps[1.0], steps[0.25], strict=True)):
+    # Adam's first step is the rate in the gradient's direction; float32 differences.
+    expected = (0.25 if i < tracker else 1.0) * whole
+    np.testing.assert_allclose(part, expected, atol=2e-7)
+  assert all(np.any(step) for step in steps[1.0][:tracker])
 
 
 def test_moving_average_of_the_weights():
