@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import toy_template
-from toy_run import CONFIG, write_toy_records
+from PIL import Image
+from toy_run import CONFIG, SIZE, write_toy_records
 
 from personalized_face.core.errors import UserError
 from personalized_face.pipelines import ablations
@@ -58,11 +59,11 @@ def queue(tmp_path, monkeypatch):
 
   monkeypatch.setattr(ablations, "score_run", score)
 
-  def run(rows, seeds, warm_up_stages=()):
+  def run(rows, seeds, warm_up_stages=(), clips_dir="clips"):
     del trained[:]
     table = ablations.run_ablations(
       records,
-      "clips",
+      clips_dir,
       str(folder),
       None,
       [str(size)],
@@ -123,6 +124,24 @@ def test_last_row_is_scored_after_each_stage(queue):
     "stage 1 and stage 2",
   ]
   assert "| jawOpen | 0.500 |" in (folder / "blendshapes.md").read_text()
+
+
+def test_rows_are_scored_on_held_out_frames_without_clips(queue):
+  run, folder = queue
+  table, trained = run(("A", "B"), (0,), clips_dir=None)
+  assert trained == [] and "| nan | nan |" in table  # no 3D error of real people
+  figures = [
+    json.loads((folder / f"{name}_seed0" / "figures.json").read_text())
+    for name in ("A", "B")
+  ]
+  assert figures[0]["cosine/jawOpen"] == pytest.approx(1)  # A corrects nothing
+  assert figures[0]["turned_triangles_percent"] == 0
+  for found in figures:
+    assert found["frames"] == 2 and found["nme_percent"] > 0
+    assert 0 <= found["parsing_error_percent"] <= 100
+  shown = np.asarray(Image.open(folder / "rows.png"))
+  # Two frames under one another; the input, overlay and shape of two rows.
+  assert shown.shape == (22 + 2 * SIZE, 54 + 5 * SIZE, 3)
 
 
 def test_unknown_row_is_one_sentence(queue):
