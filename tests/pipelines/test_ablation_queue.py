@@ -117,7 +117,7 @@ def test_rows_begin_with_one_warm_up(queue):
 def test_last_row_is_scored_after_each_stage(queue):
   run, folder = queue
   _, trained = run(("final",), (0,))
-  assert trained == [("final_seed0", "all"), ("final_seed0", "stage1")]
+  assert trained == [("final_seed0", "stage1"), ("final_seed0", "all")]
   stages = (folder / "stages.md").read_text().splitlines()
   assert [line.split("|")[1].strip() for line in stages[2:]] == [
     "stage 1 alone",
