@@ -154,19 +154,21 @@ def side_by_side_figure(shown: Sequence[Shown], systems: Sequence[str]) -> Figur
   """Fig. 5, 6 and 7a: the same pictures as several systems explain them.
 
   A system with a rendering shows it on the picture; one with landmarks alone shows
-  those; an empty place is a face that it did not find.
+  those; an empty place is a face that it did not find, or gave as a mesh alone.
   """
   rows = []
   for item in shown:
     row = [_landmarks(item, None)]
     for system in systems:
       prediction = item.predictions.get(system)
-      if prediction is None or not prediction.found:
+      if prediction is None:
         row += [None]
       elif prediction.rendering is not None:
         row += [overlay_of(item.picture, prediction)]
-      else:
+      elif prediction.landmarks is not None:
         row += [_landmarks(item, system)]
+      else:
+        row += [None]
     rows.append(row)
   first = "reference" if any(item.truth is not None for item in shown) else "input"
   return picture_grid(
@@ -175,7 +177,7 @@ def side_by_side_figure(shown: Sequence[Shown], systems: Sequence[str]) -> Figur
     [item.sample.name for item in shown],
     "As Fig. 5, 6 and 7a of the paper: the same pictures by several systems. Left the "
     "input, with the reference's points in green where there are any. An empty place "
-    "is a face that was not found.",
+    "is a face that was not found, or shown by a mesh alone.",
   )
 
 

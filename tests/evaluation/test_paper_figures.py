@@ -17,7 +17,7 @@ from personalized_face.evaluation import paper_figures
 from personalized_face.evaluation.benchmark import Sample
 from personalized_face.evaluation.meshes import read_mesh
 from personalized_face.evaluation.paper_figures import Shown, Solved
-from personalized_face.evaluation.predictions import NOT_FOUND
+from personalized_face.evaluation.predictions import NOT_FOUND, Prediction
 from personalized_face.evaluation.predictors import (
   DetectorPredictor,
   ModelPredictor,
@@ -97,15 +97,16 @@ def test_side_by_side_leaves_a_face_that_was_not_found_empty(predictor):
     "ours": predictor.predict(sample, [image]),
     "detector": points,
     "blind": NOT_FOUND,
+    "mesh": Prediction(True, vertices=face(9).vertices, neutral=face(9).vertices),
   }
   shown = [Shown(sample, image, predictions, points.landmarks)]
   figure = paper_figures.side_by_side_figure(shown, list(predictions))
-  reference, ours, detector, blind = pictures_in(figure)
-  assert blind is None and ours.shape == (SIZE, SIZE, 3)
+  reference, ours, detector, blind, mesh = pictures_in(figure)
+  assert blind is None and mesh is None and ours.shape == (SIZE, SIZE, 3)
   assert reference.shape == detector.shape
   assert np.abs(reference.astype(int) - detector).max() > 50  # the system's points
   figure = paper_figures.landmarks_figure(shown, list(predictions))
-  assert [image is None for image in pictures_in(figure)] == [0, 0, 0, 1]
+  assert [image is None for image in pictures_in(figure)] == [0, 0, 0, 1, 1]
 
 
 def write_source(folder):
