@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import cv2
 import gin
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -162,10 +163,12 @@ class Synthetic:
       figures["light_percent"] = float(
         light_error_percent(prediction.light, truth.light)
       )
-    if prediction.albedo is not None and prediction.albedo.shape == truth.albedo.shape:
-      figures["albedo_255"] = albedo_error_255(
-        prediction.albedo, truth.albedo, self._texels
+    if prediction.albedo is not None:
+      # A smaller map covers the same layout: runs may have their own number of texels.
+      albedo = cv2.resize(
+        np.asarray(prediction.albedo, np.float32), truth.albedo.shape[1::-1]
       )
+      figures["albedo_255"] = albedo_error_255(albedo, truth.albedo, self._texels)
     if prediction.parsing is not None:
       there = labels_in_box(prediction.parsing, prediction.box, truth.box)
       figures["parsing_error_percent"] = 100 * (1 - face_iou(there, truth.parsing))

@@ -296,3 +296,12 @@ def test_labels_seen_in_another_square():
   expected = np.zeros((4, 4), int)
   expected[:2, :3] = labels[2:, 1:]
   np.testing.assert_array_equal(seen, np.kron(expected, np.ones((2, 2), int)))
+
+
+def test_albedo_of_a_coarser_map_is_compared_all_the_same(synthetic):
+  def coarser(p: Prediction) -> Prediction:
+    side = len(p.albedo) // 2
+    return p._replace(albedo=p.albedo.reshape(side, 2, side, 2, 3).mean(axis=(1, 3)))
+
+  figures = summary(synthetic, coarser)
+  assert 0 < figures["albedo_255"] < 60  # the toy's colours vary from texel to texel
