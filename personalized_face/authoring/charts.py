@@ -109,9 +109,7 @@ def pack(charts: Charts, size: int) -> np.ndarray:
   """
   tile_of, units = tile_places(charts)
   tiles = np.unique(tile_of)
-  corners = charts.vertices[charts.triangles]
-  sides = corners[:, 1:] - corners[:, :1]
-  area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=-1) / 2
+  area = _surface_areas(charts.vertices, charts.triangles)
   owner = tile_of[charts.triangles[:, 0]]
   share = np.sqrt([area[owner == tile].sum() for tile in tiles])
   margin = MARGIN_TEXELS / size
@@ -264,10 +262,7 @@ def with_room(
   free = np.ones(count, bool)
   free[fixed] = False
   free[np.setdiff1d(np.arange(count), triangles)] = False
-  corners = vertices[triangles]
-  area = np.linalg.norm(
-    np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1
-  )
+  area = _surface_areas(vertices, triangles)
   around = sparse.csr_array(
     (np.ones(triangles.size), (triangles.ravel(), np.repeat(np.arange(len(area)), 3))),
     shape=(count, len(area)),
@@ -287,6 +282,13 @@ def with_room(
       break
     uv = spread
   return uv
+
+
+def _surface_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+  """[T] area of each triangle in space, in the square of the vertices' unit."""
+  corners = vertices[triangles]
+  sides = corners[:, 1:] - corners[:, :1]
+  return np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=-1) / 2
 
 
 def _folds(uv: np.ndarray, triangles: np.ndarray) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import Outputs, PersonModel, Tensor
+from personalized_face.core.types import Batch, Outputs, PersonModel, Tensor
 from personalized_face.data.dataset import make_eval_dataset
 from personalized_face.data.detector import FaceDetector
 from personalized_face.evaluation.benchmark import (
@@ -172,7 +172,7 @@ def score_held_out(run_dir: str, records_dir: str, stage: str | None = None) -> 
 
 
 def _held_out_figures(
-  system: PersonalizedFace, batch, outputs: Outputs, template_vertices: Tensor
+  system: PersonalizedFace, batch: Batch, outputs: Outputs, template_vertices: Tensor
 ) -> dict[str, float]:
   rendering = outputs.rendering
   labels = np.asarray(rendering.parsing).argmax(axis=-1)
