@@ -37,11 +37,13 @@ NUM_LIGHT_COEFFICIENTS = 9  # spherical harmonics of orders 0 to 2, per channel
 
 
 class Known(NamedTuple):
-  """What is true of each frame, of people who were rendered."""
+  """What is true of frames and persons, of people who were rendered."""
 
   expression: Tensor  # [B, N, K] w_1..w_K
   rotation: Tensor  # [B, N, 3, 3] of the head, in the crop's camera
   light: Tensor  # [B, N, 9, 3] spherical harmonics, the same
+  neutral_correction: Tensor  # [B, M, M, 3] decimetres; M texels of the UV layout
+  static_albedo: Tensor  # [B, M, M, 3] linear RGB
 
 
 class Batch(NamedTuple):
