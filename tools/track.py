@@ -66,13 +66,13 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.inference.tflite_runner import open_track_net
   from personalized_face.inference.window import Window
   from personalized_face.pipelines.live_tracking import track_live
-  from personalized_face.training.checkpoints import load_system
+  from personalized_face.tools._system import system_of_run
 
   if not (FLAGS.output or FLAGS.overlay or FLAGS.show):
     raise UserError("Nothing would be kept: give --output, --overlay or --show.")
   window = Window("pface_track") if FLAGS.show else None
   source, rate = open_source(FLAGS.source, FLAGS.realtime, FLAGS.max_seconds)
-  system, person = load_system(FLAGS.run_dir), None
+  system, person = system_of_run(FLAGS.run_dir), None
   if FLAGS.person is not None:
     person, _ = load_reconstruction(system, FLAGS.person)
   _, counts = track_live(
