@@ -41,6 +41,7 @@ from personalized_face.pipelines.known_expression import (
   expression_figures,
   known_expression,
 )
+from personalized_face.pipelines.motion_figures import motion_figures
 from personalized_face.pipelines.person_figures import person_figures
 from personalized_face.pipelines.person_frames import Source, read_person
 from personalized_face.systems.personalized_face import PersonalizedFace
@@ -100,17 +101,17 @@ def personalize(
     holdout: which ones, one of HOLDOUTS.
     ablation: one of fitting.ablation.ABLATIONS.
     blendshape_objs, frame_objs: see the run folder.
-    smoothing: strength of inference/smoothing.py on what is written; the figures are of
-      the motion as it was solved.
+    smoothing: strength of inference/smoothing.py on what is written; the figures, but
+      for smoothed_jitter_pixels, are of the motion as it was solved.
     detector: None takes MediaPipe's.
     max_frames: that are fitted; of the others only the motion is solved.
     avatar: also writes the files of export/avatar_folder.py.
 
   Returns:
-    What metrics.json holds: the figures of person_figures; those of known_expression
-    where a synthetic clip has its truth beside it; frames_fit, frames_held_out, and the
-    minutes from the first frame read to the last file written, by the clock and of all
-    cores together; without `evaluate` counts and minutes alone.
+    What metrics.json holds: the figures of person_figures and motion_figures; those of
+    known_expression where a synthetic clip has its truth beside it; frames_fit,
+    frames_held_out, and the minutes from the first frame read to the last file written,
+    by the clock and of all cores together; without `evaluate` counts and minutes alone.
 
   Raises:
     UserError: nothing to read, no face, too few frames to hold any out.
@@ -128,7 +129,7 @@ def personalize(
     "frames_held_out": len(fitted.held_out),
   }
   if evaluate:
-    figures |= _measure(fitted)
+    figures |= _measure(fitted, smoothing)
     write_json(os.path.join(output_dir, "metrics.json"), figures)
   config.save_operative(os.path.join(output_dir, "config.gin"))
   return figures
@@ -269,13 +270,16 @@ def _put(tracking: Tracking, rows: np.ndarray, values: Tracking) -> None:
     into[rows] = value
 
 
-def _measure(fitted: FittedPerson) -> dict[str, float | None]:
+def _measure(fitted: FittedPerson, smoothing: float) -> dict[str, float | None]:
   """The figures of the held-out frames, beside the prior on the same frames."""
   system, held_out = fitted.system, fitted.held_out
   part = fitted.frames.take(held_out)
   prior = _solve(TrackingSolver(system, None), part, "tracking the prior")
   motion = Tracking(*(value[held_out] for value in fitted.tracking))
   figures = person_figures(system, fitted.person, motion, prior, part)
+  figures |= motion_figures(
+    system, fitted.person, fitted.tracking, fitted.sources, held_out, smoothing
+  )
   truth = known_expression(fitted.sources, system.template)
   if truth is None:
     return figures

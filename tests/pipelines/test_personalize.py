@@ -88,6 +88,10 @@ def test_a_clip_becomes_a_run_folder_with_figures(tmp_path):
     "prior_nme_percent",
     "prior_photometric_255",
     "turned_triangles_percent",
+    "jitter_pixels",
+    "detector_jitter_pixels",
+    "mouth_opening_correlation",
+    "eye_opening_correlation",
     "minutes",
   ):
     assert np.isfinite(figures[key]), key
