@@ -37,6 +37,11 @@ from personalized_face.fitting.system import build_fitting_system
 from personalized_face.fitting.unseen import unseen
 from personalized_face.inference.reconstruct import Reconstruction, TrackedSource
 from personalized_face.inference.smoothing import smooth_tracking
+from personalized_face.pipelines.distillation import (
+  Distillation,
+  distill,
+  require_run,
+)
 from personalized_face.pipelines.known_expression import (
   expression_figures,
   known_expression,
@@ -49,6 +54,8 @@ from personalized_face.systems.personalized_face import PersonalizedFace
 CONFIGURATION = "fitting/personalize.gin"
 HOLDOUTS = ("odd", "last_third")
 MAX_FRAMES = 96  # that are fitted
+TRACKER = "tracker"  # folder of the fine-tuned run
+_MEASURED_STEP = 8  # without a hold-out, a tracker is measured on every so many frames
 
 
 class FittedPerson(NamedTuple):
@@ -90,6 +97,7 @@ def personalize(
   detector: FaceDetector | None = None,
   max_frames: int = MAX_FRAMES,
   avatar: bool = False,
+  distill_run: str | None = None,
 ) -> dict[str, float]:
   """Fits a person and writes the run folder of export/run_folder.py.
 
@@ -106,18 +114,24 @@ def personalize(
     detector: None takes MediaPipe's.
     max_frames: that are fitted; of the others only the motion is solved.
     avatar: also writes the files of export/avatar_folder.py.
+    distill_run: a run of pface_train whose TrackNet then learns the fitted motion; it
+      goes to <output_dir>/tracker, a run of its own. See distillation.py.
 
   Returns:
     What metrics.json holds: the figures of person_figures and motion_figures; those of
     known_expression where a synthetic clip has its truth beside it; frames_fit,
     frames_held_out, and the minutes from the first frame read to the last file written,
     by the clock and of all cores together; without `evaluate` counts and minutes alone.
+    With a `distill_run` tracker_nme_percent, tracker_before_nme_percent: the median of
+    TrackNet alone on frames held out, after and before; distill_minutes.
 
   Raises:
     UserError: nothing to read, no face, too few frames to hold any out.
   """
   start, cpu_start = time.monotonic(), time.process_time()
   make_folder(output_dir)
+  if distill_run:
+    require_run(distill_run, load_template(template_name))
   fitted = fit_person(
     inputs, template_name, evaluate, holdout, ablation, detector, max_frames
   )
@@ -130,8 +144,13 @@ def personalize(
   }
   if evaluate:
     figures |= _measure(fitted, smoothing)
-    write_json(os.path.join(output_dir, "metrics.json"), figures)
+  settings = Distillation() if distill_run else None
   config.save_operative(os.path.join(output_dir, "config.gin"))
+  if settings:  # the last, since gin then holds that run's configuration
+    folder = os.path.join(output_dir, TRACKER)
+    figures |= _distill(fitted, distill_run, folder, settings)
+  if evaluate:
+    write_json(os.path.join(output_dir, "metrics.json"), figures)
   return figures
 
 
@@ -268,6 +287,32 @@ def _solve(
 def _put(tracking: Tracking, rows: np.ndarray, values: Tracking) -> None:
   for into, value in zip(tracking, values, strict=True):
     into[rows] = value
+
+
+def _distill(
+  fitted: FittedPerson, run_dir: str, output_dir: str, settings: Distillation
+) -> dict[str, float]:
+  """Fine-tunes a run's tracker; its figures, on frames that it did not learn from."""
+  start, measured = time.monotonic(), fitted.held_out
+  learned = np.setdiff1d(np.arange(fitted.frames.count), measured)
+  if not len(measured):
+    measured = learned[_MEASURED_STEP // 2 :: _MEASURED_STEP]
+    learned = np.setdiff1d(learned, measured)
+  found = distill(
+    run_dir,
+    output_dir,
+    fitted.person,
+    fitted.frames,
+    fitted.tracking,
+    learned,
+    measured,
+    settings,
+  )
+  return {
+    "tracker_nme_percent": found.after,
+    "tracker_before_nme_percent": found.before,
+    "distill_minutes": round((time.monotonic() - start) / 60, 2),
+  }
 
 
 def _measure(fitted: FittedPerson, smoothing: float) -> dict[str, float | None]:
