@@ -104,7 +104,7 @@ def track_live(
   paint: Painter | None = None
   if overlay or window:
     paint = DrivenBeside(driven) if driven else Overlay(system, person)
-  smooth, lost, start = TrackingFilter(smoothing), 0, None
+  smooth, lost, start = TrackingFilter(smoothing, system.camera), 0, None
   with contextlib.ExitStack() as stack:
     film = stack.enter_context(_Film(overlay, rate)) if overlay else None
     stack.enter_context(_closed_by_signals(source))
@@ -112,7 +112,7 @@ def track_live(
       start = time.perf_counter() if start is None else start
       face, tracking = tracker(frame.image), None
       if face is not None and face.seen:
-        tracking = smooth(face.tracking, frame.time)
+        tracking = smooth(face.tracking, face.square.box, frame.time)
         stream.add(frame.time, tracking, face.square.box, frame.image.shape[:2])
       else:
         lost += 1

@@ -63,7 +63,8 @@ def motion_figures(
     times = source.clip.times.astype(np.float64)
     motions = {"jitter_pixels": found, "detector_jitter_pixels": detected}
     if smoothing:
-      steady = smooth_tracking(own, times, smoothing)
+      boxes = np.array([Square(*s).box for s in source.clip.squares.tolist()])
+      steady = smooth_tracking(own, boxes, times, smoothing, system.camera)
       motions["smoothed_jitter_pixels"] = project_landmarks(system, person, steady)
     for key, value in _jitters(motions, source, times, size).items():
       rows[key].append(value)

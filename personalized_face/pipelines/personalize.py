@@ -49,6 +49,7 @@ from personalized_face.pipelines.known_expression import (
 from personalized_face.pipelines.motion_figures import motion_figures
 from personalized_face.pipelines.person_figures import person_figures
 from personalized_face.pipelines.person_frames import Source, read_person
+from personalized_face.rendering.camera import Camera
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 CONFIGURATION = "fitting/personalize.gin"
@@ -79,7 +80,7 @@ class FittedPerson(NamedTuple):
     for source in self.sources:
       tracked = source.tracked(self.tracking, self.fps)
       if source.is_video:
-        tracked = _smoothed(tracked, smoothing)
+        tracked = _smoothed(tracked, smoothing, self.system.camera)
       yield Reconstruction(self.person, tracked)
 
 
@@ -211,9 +212,11 @@ def write_person(
     save_person(path, fitted.person, fitted.system.template)
 
 
-def _smoothed(source: TrackedSource, strength: float) -> TrackedSource:
+def _smoothed(source: TrackedSource, strength: float, camera: Camera) -> TrackedSource:
   motion = source.motion
-  steady = smooth_tracking(motion.tracking, motion.times, strength)
+  steady = smooth_tracking(
+    motion.tracking, motion.boxes, motion.times, strength, camera
+  )
   return source._replace(motion=motion._replace(tracking=steady))
 
 

@@ -188,9 +188,14 @@ def test_smoothing_is_the_clip_filter_looking_backwards(system):
   centres = np.array([60, 50]) + rng.integers(-1, 2, [12, 2])
   raw, _ = track_live(system, Every(frames(centres)), StubDetector())
   steady, _ = track_live(system, Every(frames(centres)), StubDetector(), smoothing=0.5)
-  expected = smooth_tracking(raw.tracking, raw.times, 0.5, both_ways=False)
+  expected = smooth_tracking(
+    raw.tracking, raw.boxes, raw.times, 0.5, system.camera, both_ways=False
+  )
   np.testing.assert_array_equal(steady.boxes, raw.boxes)
-  np.testing.assert_array_equal(steady.tracking.translation, expected.translation)
+  # Boxes are kept in float32: 1e-5 pixels of some 100, of which 10 are a decimetre.
+  np.testing.assert_allclose(
+    steady.tracking.translation, expected.translation, atol=1e-5
+  )
   assert np.abs(steady.tracking.translation - raw.tracking.translation).max() > 1e-3
 
 
