@@ -87,6 +87,13 @@ class PersonGeometry(NamedTuple):
   displacements: Tensor  # [B, V, K, 3] S_i - S_0 + F(A_i Delta_i^S)
 
 
+class PersonAlbedo(NamedTuple):
+  """A PersonModel's albedo part with its attention masks applied."""
+
+  static: Tensor  # [B, U, U, 3] R_0^t + Delta_0^R, linear RGB
+  dynamic: Tensor  # [B, U * U, K, 3] A_i Delta_i^R
+
+
 class FaceMesh(NamedTuple):
   """One textured face per frame, in model space (before the head's pose)."""
 
