@@ -19,8 +19,9 @@ from personalized_face.core.errors import UserError
 from personalized_face.core.rotation import rotation_matrix
 from personalized_face.core.types import PersonModel
 from personalized_face.data.video import read_frames, write_video
-from personalized_face.export.avatar import Avatar, make_avatar
+from personalized_face.export.avatar import Avatar, close_holes, make_avatar
 from personalized_face.export.avatar_textures import (
+  eye_picture,
   pack_dynamic_albedo,
   png_bytes,
   to_pixels,
@@ -67,11 +68,14 @@ def write_view(
   own = make_avatar(template, person)
   nobody = system.face_model.template_person()
   plain = make_avatar(template, PersonModel(*(part.numpy()[0] for part in nobody)))
-  atlas = pack_dynamic_albedo(own.dynamic_albedo)
+  atlas, strips = pack_dynamic_albedo(own.dynamic_albedo), close_holes(template)
   data = {
     "names": list(template.blendshape_names),
     "triangles": _base64(template.triangles, np.uint32),
-    "holes": _base64(template.hole_triangles, np.uint32),
+    "mouth": _base64(strips.mouth, np.uint32),
+    "eyes": _base64(strips.eyes, np.uint32),
+    "eyeUv": _base64(strips.eye_uv, np.float32),
+    "eye": _png(eye_picture()),
     "uv": _base64(template.uv, np.float32),
     "uvSize": template.uv_size,
     "personal": _shapes(own),
