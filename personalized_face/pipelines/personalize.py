@@ -34,7 +34,7 @@ from personalized_face.fitting.fit import PersonFit, Schedule
 from personalized_face.fitting.frames import Frames, spread_in_pose_and_expression
 from personalized_face.fitting.solve_tracking import TrackingSolver, between
 from personalized_face.fitting.system import build_fitting_system
-from personalized_face.fitting.unseen import unseen
+from personalized_face.fitting.unseen import unseen, without_unseen
 from personalized_face.inference.reconstruct import Reconstruction, TrackedSource
 from personalized_face.inference.smoothing import smooth_tracking
 from personalized_face.pipelines.distillation import (
@@ -267,7 +267,8 @@ def _fit(
       bar.update()
 
     fit.run(schedule, phases, show)
-  person, known = fit.person(), fit.tracking.all()
+  known = fit.tracking.all()
+  person = without_unseen(fit.person(), known)
   tracking = Tracking(
     *(np.zeros([frames.count, *value.shape[1:]], np.float32) for value in known)
   )
