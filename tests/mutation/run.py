@@ -387,7 +387,7 @@ def _run(todo, outcomes: dict[str, Outcome], flags: argparse.Namespace) -> None:
       bar.set_postfix_str(mutation.module)
       begin = time.monotonic()
       outcome, test, line, broken = bench.try_out(mutation, flags.limit)
-      key = key_of(ROOT, mutation)
+      key = key_of(bench.folder, mutation)  # the checkout may have changed meanwhile
       outcomes[mutation.module] = Outcome(
         mutation.module, outcome, test, line, broken, key
       )
