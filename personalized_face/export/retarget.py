@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, PersonModel
@@ -50,6 +49,7 @@ from personalized_face.inference.render import ClipRenderer
 from personalized_face.inference.track import TrackFunction, to_float
 from personalized_face.metrics.landmarks import eye_opening, mouth_opening
 from personalized_face.metrics.motion import correlation
+from personalized_face.progress import tqdm
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.face_template import FaceTemplate
 

@@ -10,7 +10,6 @@ face that the system covers stands beside it: a mesh that shrinks would score we
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from personalized_face.core.types import Batch, Outputs, PersonModel
 from personalized_face.data import record_damage, records
@@ -22,6 +21,7 @@ from personalized_face.metrics.pictures import (
   photometric_255_common,
 )
 from personalized_face.metrics.surface import turned_triangles_percent
+from personalized_face.progress import tqdm
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training.trainer import Trainer
 
