@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test readme lint clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -20,6 +20,8 @@ PYTHON ?=
 LOCK ?= requirements.lock
 # Given to pytest, such as PYTEST_ARGS="tests/core -x".
 PYTEST_ARGS ?=
+# Given to tests/readme/run_readme.py, such as README_ARGS=--quick.
+README_ARGS ?=
 # Test files that run at a time; each process takes up to 4 GB.
 WORKERS ?= 2
 
@@ -30,6 +32,7 @@ help:
 	@echo "make demo [VIDEO=clip.mp4] [OUTPUT=folder] [TEMPLATE=face.npz]"
 	@echo "                             train on one clip, see the pictures"
 	@echo "make test [PYTEST_ARGS=...]  run the tests"
+	@echo "make readme [README_ARGS=--quick]  run every command of README.md, for an hour"
 	@echo "make lint                    ruff, as .ci/run does"
 	@echo "make clean                   remove build products and caches"
 
@@ -41,6 +44,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+readme: $(STAMP)
+	@$(PY) tests/readme/run_readme.py $(README_ARGS)
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

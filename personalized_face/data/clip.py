@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import gin
 import numpy as np
-from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.data import crop, gates, record_format
@@ -22,6 +21,7 @@ from personalized_face.data.labelling import LabelledFrame, Labeller
 from personalized_face.data.spool import Spool, SpooledFrame
 from personalized_face.data.stages import StageClock
 from personalized_face.data.video import Frame, frame_count, read_frames
+from personalized_face.progress import tqdm
 
 
 @gin.configurable(module="data")

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, Batch, Tensor
-from personalized_face.data import record_format, records
+from personalized_face.data import record_damage, record_format, records
 from personalized_face.data.appearance import Appearance
 from personalized_face.data.augment import Jitter
 from personalized_face.data.frame_truth import FrameTruth, frame_truth, in_crop
@@ -202,7 +202,8 @@ def _groups(
       "or shuffle = False, to read it."
     )
   supervised = known_blendshapes is not None
-  names = blendshapes_of(records_dir, paths) if truth or supervised else ()
+  with record_damage.named(records_dir):
+    names = blendshapes_of(records_dir, paths) if truth or supervised else ()
   if supervised:
     mirrors = shuffle and appearance.flip > 0
     _check_supervision(records_dir, names, known_blendshapes, mirrors)
@@ -228,7 +229,8 @@ def _groups(
     dataset = dataset.shuffle(_SHUFFLE_RECORDS, seed, reshuffle_each_iteration=True)
   dataset = dataset.repeat()
   if records_per_person is not None:
-    chosen = _person_balance(records_dir, split, records_per_person, seed)
+    with record_damage.named(records_dir):
+      chosen = _person_balance(records_dir, split, records_per_person, seed)
     dataset = dataset.enumerate().filter(chosen).map(lambda number, record: record)
 
   def decode(number: Tensor, serialized: Tensor) -> Batch:
@@ -329,7 +331,8 @@ def make_eval_dataset(
   """
   size = records.read_info(records_dir)["preparation"]["size"]
   paths = records.shard_paths(records_dir, split)
-  names = blendshapes_of(records_dir, paths) if truth else ()
+  with record_damage.named(records_dir):
+    names = blendshapes_of(records_dir, paths) if truth else ()
 
   def groups(serialized: Tensor) -> tf.data.Dataset:
     record = tf.io.parse_single_example(serialized, record_format.feature_specs())

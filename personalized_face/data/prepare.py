@@ -20,7 +20,6 @@ from importlib import metadata
 import cv2
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 import personalized_face
 from personalized_face.core.errors import UserError
@@ -49,6 +48,7 @@ from personalized_face.data.units import (
   Work,
   total_stages,
 )
+from personalized_face.progress import tqdm
 
 _CLIPS_PER_SHARD = 64
 

@@ -11,6 +11,7 @@ A folder of records is complete or absent and holds
 What one record holds is said in record_format.py.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -187,10 +188,10 @@ def _check_info(info: dict) -> None:
 
 
 def shard_paths(folder: str, split: str) -> list[str]:
-  """The files of a split, all there and not empty of frames.
+  """The files of a split, all there, none cut off, and not empty of frames.
 
   Raises:
-    UserError: unknown or empty split, a missing file.
+    UserError: unknown or empty split, a missing file, or one that is cut off.
   """
   info = read_info(folder)
   if split not in info["splits"]:
@@ -203,6 +204,9 @@ def shard_paths(folder: str, split: str) -> list[str]:
   for path in paths:
     if not os.path.isfile(path):
       raise UserError(f"{path} is missing; prepare the records again.")
+    state = os.stat(path)
+    if not _is_framed(path, state.st_size, state.st_mtime_ns):
+      raise _damaged(path)
   return paths
 
 
@@ -214,26 +218,36 @@ def read_clips(folder: str, split: str) -> Iterator[ClipFrames]:
   """
   for path in shard_paths(folder, split):
     try:
-      _check_lengths(path)
       for serialized in tf.data.TFRecordDataset(path).as_numpy_iterator():
         yield from_example(serialized)
     # A record that is none, of other lengths than it says, with a name that is no text.
     except (tf.errors.OpError, ValueError) as error:
-      raise UserError(f"{path} is damaged; prepare the records again.") from error
+      raise _damaged(path) from error
 
 
-def _check_lengths(path: str) -> None:
-  """Raises ValueError where a record says that it is longer than its file.
+def _damaged(path: str) -> UserError:
+  return UserError(f"{path} is damaged; prepare the records again.")
 
-  TensorFlow makes room for it without a look at the file, and ends the process where
-  there is not so much memory. A record is its length (8 bytes), a checksum of that (4),
-  its bytes and a checksum of these (4).
+
+@functools.cache
+def _is_framed(path: str, size: int, changed: int) -> bool:
+  """Whether the records of a file end where it ends; looked at once while it stays.
+
+  TensorFlow makes room for a record without a look at the file, and ends the process
+  where there is not so much memory. A record is its length (8 bytes), a checksum of
+  that (4), its bytes and a checksum of these (4): 12 bytes of each are read.
+
+  Args:
+    path: the file.
+    size, changed: bytes, and when it was written: what changes is looked at anew.
   """
-  left = os.path.getsize(path)
-  with open(path, "rb") as file:
+  del changed
+  left = size
+  with open(path, "rb", buffering=0) as file:
     while left:
       length = int.from_bytes(file.read(12)[:8], "little")
       if length + 16 > left:
-        raise ValueError("a record is cut off")
+        return False
       file.seek(length + 4, os.SEEK_CUR)
       left -= length + 16
+  return True

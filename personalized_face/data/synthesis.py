@@ -12,10 +12,9 @@ import gc
 import os
 from collections.abc import Iterator
 
-from tqdm import tqdm
-
 from personalized_face.core.errors import UserError
 from personalized_face.data.synthetic import render_clip
+from personalized_face.progress import tqdm
 from personalized_face.template.face_template import FaceTemplate
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from personalized_face.core import rotation, spherical_harmonics
 from personalized_face.core.topology import VertexNormals
@@ -25,6 +24,7 @@ from personalized_face.data.synthetic_person import SyntheticPerson
 from personalized_face.data.video import write_video
 from personalized_face.face_model.face_model import FaceModel
 from personalized_face.face_model.files import Motion, save_motion, save_person
+from personalized_face.progress import tqdm
 from personalized_face.rendering.camera import Camera
 from personalized_face.rendering.interpolate import interpolate
 from personalized_face.rendering.rasterize import rasterize

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from personalized_face.evaluation.predictions import Prediction
 from personalized_face.metrics.surface import turned_triangles_percent
+from personalized_face.progress import tqdm
 
 OK, NO_FACE, MISSING, UNUSABLE = "ok", "no face", "no prediction", "unusable"
 # Beside every figure (DESIGN section 8): a torn mesh can have a good one.

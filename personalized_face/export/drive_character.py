@@ -21,7 +21,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
 from personalized_face.core import topology
 from personalized_face.core.errors import UserError
@@ -37,6 +36,7 @@ from personalized_face.export.deformation_transfer import transfer_blendshapes
 from personalized_face.export.files import replacing, write_bytes
 from personalized_face.export.shape_mapping import ShapeMapping, map_shapes
 from personalized_face.face_model.files import Motion
+from personalized_face.progress import tqdm
 from personalized_face.rendering.camera import Camera
 from personalized_face.rendering.interpolate import interpolate
 from personalized_face.rendering.rasterize import rasterize

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, PersonModel
@@ -52,6 +51,7 @@ from personalized_face.inference.reconstruct import (
 )
 from personalized_face.inference.render import ClipRenderer
 from personalized_face.inference.track import TrackFunction, to_float
+from personalized_face.progress import tqdm
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.face_template import FaceTemplate
 

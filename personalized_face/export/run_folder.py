@@ -14,7 +14,6 @@ import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import PersonModel, Rendering
@@ -32,6 +31,7 @@ from personalized_face.inference.reconstruct import (
 from personalized_face.inference.render import ClipRenderer
 from personalized_face.inference.sheets import contact_sheet, into_source
 from personalized_face.inference.track import TrackFunction, squares_of
+from personalized_face.progress import tqdm
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.face_template import FaceTemplate
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import PersonModel
@@ -33,6 +32,7 @@ from personalized_face.inference.track import (
   to_float,
   track_video,
 )
+from personalized_face.progress import tqdm
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 

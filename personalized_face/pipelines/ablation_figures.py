@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Batch, Outputs, PersonModel, Tensor
+from personalized_face.data import record_damage
 from personalized_face.data.dataset import make_eval_dataset
 from personalized_face.data.detector import FaceDetector
 from personalized_face.evaluation.benchmark import (
@@ -138,7 +139,7 @@ def score_held_out(run_dir: str, records_dir: str, stage: str | None = None) -> 
     Those of `score_run` that need no ground truth, and coverage_percent.
 
   Raises:
-    UserError: no such run, or nothing is held out.
+    UserError: no such run, nothing is held out, or records that are damaged.
   """
   system = load_system(run_dir, stage)
   gin.clear_config()
@@ -150,12 +151,14 @@ def score_held_out(run_dir: str, records_dir: str, stage: str | None = None) -> 
     return outputs, system.reconstruct_prior(outputs.tracking).mesh.vertices
 
   rows, cosines, strips = [], [], []
-  for batch, _ in make_eval_dataset(records_dir):
-    outputs, template_vertices = run(batch.images)
-    rows.append(_held_out_figures(system, batch, outputs, template_vertices))
-    cosines.append(_cosines(system, PersonModel(*(part[0] for part in outputs.person))))
-    columns = pictures.columns(batch.images, outputs.rendering).numpy()[0]
-    strips.append(pictures.to_uint8(columns))
+  with record_damage.named(records_dir):
+    for batch, _ in make_eval_dataset(records_dir):
+      outputs, template_vertices = run(batch.images)
+      rows.append(_held_out_figures(system, batch, outputs, template_vertices))
+      person = PersonModel(*(part[0] for part in outputs.person))
+      cosines.append(_cosines(system, person))
+      columns = pictures.columns(batch.images, outputs.rendering).numpy()[0]
+      strips.append(pictures.to_uint8(columns))
   if not rows:
     raise UserError(f"No frame is held out in {records_dir}; prepare more clips.")
   chosen = [strips[i] for i in pictures.spread(len(strips), HELD_OUT_SHOWN)]

@@ -18,7 +18,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import (
@@ -34,6 +33,7 @@ from personalized_face.export.run_folder import make_folder
 from personalized_face.fitting.frames import Frames, minibatches, take_tracking
 from personalized_face.inference.track import Tracker, person_geometry, to_float
 from personalized_face.metrics.landmarks import nme_percent
+from personalized_face.progress import tqdm
 from personalized_face.rendering.camera import Camera, project
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.face_template import FaceTemplate

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
@@ -29,6 +28,7 @@ from personalized_face.data.video import (
 from personalized_face.face_model.files import Motion
 from personalized_face.fitting.frames import Frames
 from personalized_face.inference.reconstruct import TrackedSource
+from personalized_face.progress import tqdm
 
 
 class Source(NamedTuple):

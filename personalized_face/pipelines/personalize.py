@@ -12,7 +12,6 @@ from typing import NamedTuple
 import gin
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from personalized_face import config
 from personalized_face.authoring.cache import load_template
@@ -49,6 +48,7 @@ from personalized_face.pipelines.known_expression import (
 from personalized_face.pipelines.motion_figures import motion_figures
 from personalized_face.pipelines.person_figures import person_figures
 from personalized_face.pipelines.person_frames import Source, read_person
+from personalized_face.progress import tqdm
 from personalized_face.rendering.camera import Camera
 from personalized_face.systems.personalized_face import PersonalizedFace
 

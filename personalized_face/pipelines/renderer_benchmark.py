@@ -14,7 +14,6 @@ import sys
 import tempfile
 
 from absl import logging
-from tqdm import tqdm
 
 from personalized_face.core.errors import UserError
 from personalized_face.export.files import write_json
@@ -26,6 +25,7 @@ from personalized_face.pipelines.renderer_timing import (
   backend_names,
 )
 from personalized_face.pipelines.tfg_rasterizer import compile_kernel
+from personalized_face.progress import tqdm
 
 BASE = Case()  # what the README's figures and the flat keys mean
 _SHEETS = (28, 55, 110, 220)  # 1,458 to 95,922 triangles

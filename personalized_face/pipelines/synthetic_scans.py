@@ -14,13 +14,13 @@ import os
 
 import numpy as np
 import trimesh
-from tqdm import tqdm
 
 from personalized_face.authoring.cache import load_template
 from personalized_face.core.types import NUM_LANDMARKS
 from personalized_face.evaluation.synthetic import Synthetic
 from personalized_face.export.files import replacing, write_png, write_text
 from personalized_face.export.run_folder import make_folder
+from personalized_face.progress import tqdm
 
 # The contour is where a picture ends and no point of a scan.
 _INNER = range(17, NUM_LANDMARKS)

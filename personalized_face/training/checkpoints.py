@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 
+import gin
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -199,15 +200,19 @@ def _best_loss(path: str) -> float:
 
 
 def _last_stage(run_dir: str) -> str:
-  """The stage whose checkpoint is the newest."""
-  states = {}
-  for name in sorted(os.listdir(run_dir)):
-    state = os.path.join(run_dir, name, "checkpoint")
-    if os.path.isfile(state):
-      states[os.path.getmtime(state)] = name
-  if not states:
+  """The last of the configured stages that has a checkpoint.
+
+  Not the one that was written last: files that were copied, or written after the clock
+  had been set back, have other times.
+  """
+  try:
+    names = gin.query_parameter("train.stages")
+  except ValueError:  # not configured by a training
+    names = sorted(os.listdir(run_dir))
+  there = [name for name in names if _paths(os.path.join(run_dir, name))]
+  if not there:
     raise UserError(f"{run_dir} has no checkpoint; train it first with `pface_train`.")
-  return states[max(states)]
+  return there[-1]
 
 
 def _newest_sound(folder: str) -> str | None:

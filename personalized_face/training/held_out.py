@@ -10,10 +10,9 @@ face that the system covers stands beside it: a mesh that shrinks would score we
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from personalized_face.core.types import Batch, Outputs, PersonModel
-from personalized_face.data import records
+from personalized_face.data import record_damage, records
 from personalized_face.data.dataset import make_dataset, make_eval_dataset
 from personalized_face.metrics.landmarks import nme_percent
 from personalized_face.metrics.pictures import (
@@ -22,6 +21,7 @@ from personalized_face.metrics.pictures import (
   photometric_255_common,
 )
 from personalized_face.metrics.surface import turned_triangles_percent
+from personalized_face.progress import tqdm
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training.trainer import Trainer
 
@@ -46,7 +46,20 @@ def evaluate_run(
     nme_percent, photometric_255, coverage_percent, turned_triangles_percent,
     prior_nme_percent, prior_photometric_255 (means over the frames, NaN left out), and
     frames_held_out.
+
+  Raises:
+    UserError: no records there, or damaged ones.
   """
+  with record_damage.named(records_dir):
+    rows = _rows(system, prior, records_dir)
+  means = {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+  return {**means, "frames_held_out": len(rows)}
+
+
+def _rows(
+  system: PersonalizedFace, prior: PersonalizedFace, records_dir: str
+) -> list[dict[str, float]]:
+  """The figures of each held-out frame."""
   person = None
   info = records.read_info(records_dir)
   if info["split_by"] == "frames" and info["splits"]["train"]["persons"] == 1:
@@ -63,8 +76,7 @@ def evaluate_run(
   rows = []
   for batch, _ in tqdm(make_eval_dataset(records_dir), "evaluating", unit="frame"):
     rows.append(_figures(batch, *run(batch.images), system.template.triangles))
-  means = {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
-  return {**means, "frames_held_out": len(rows)}
+  return rows
 
 
 class HeldOut:

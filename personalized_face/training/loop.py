@@ -15,6 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from personalized_face import config
+from personalized_face.data import record_damage
 from personalized_face.data.dataset import make_dataset
 from personalized_face.losses.total import SUPERVISED, FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
@@ -76,13 +77,14 @@ def train(
 
   Raises:
     Preempted: after SIGTERM, once a checkpoint is written.
-    UserError: a loss term that is not finite, named with its stage and step.
+    UserError: a loss term that is not finite, named with its stage and step; records
+      that are damaged.
   """
   face_loss = FaceLoss(system.template, system.camera.height, camera=system.camera)
   terms: dict[str, float] = {}
   every = Every(log_every, pictures_every, checkpoint_every, evaluate_every)
   writes = distribution.writes()
-  with Interruption() as interruption:
+  with record_damage.named(records_dir), Interruption() as interruption:
     for index, name in enumerate(stages):
       stage, weights = configured_stage(name)
       groups = stage.groups_per_batch or groups_per_batch

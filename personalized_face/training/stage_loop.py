@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
-from tqdm import tqdm
 
 from personalized_face import native_logs
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Batch
+from personalized_face.progress import tqdm
 from personalized_face.training import disk, distribution, guards
 from personalized_face.training.checkpoints import Checkpoints
 from personalized_face.training.held_out import HeldOut

@@ -58,3 +58,6 @@ def test_layout_with_room_everywhere_is_left_alone():
   vertices = np.pad(places, ((0, 0), (0, 1)))
   uv = places**1.2
   assert charts.with_room(uv, vertices, triangles, border) is uv
+  # What is small on the surface too is not cramped.
+  uv = places**2
+  assert charts.with_room(uv, np.pad(uv, ((0, 0), (0, 1))), triangles, border) is uv

@@ -305,6 +305,9 @@ def test_left_means_the_persons_left(template):
     centre = (weight * template.vertices[:, 0]).sum() / weight.sum()
     assert (centre > 0.08) == name.endswith("_L"), name
   assert shape(template, "jawLeft")[:, 0].max() > 0.05
+  lip = template.landmark_vertices[51]
+  assert shape(template, "mouthLeft")[lip, 0] > 0.05
+  assert shape(template, "mouthRight")[lip, 0] < -0.05
 
 
 def test_blendshapes_are_local(template):

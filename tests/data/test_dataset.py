@@ -82,6 +82,8 @@ def test_stretch_indices_stay_in_their_stretch(count, groups):
 def test_without_repeat_every_record_is_seen_once(folder):
   batches = list(make_dataset(folder, groups_per_batch=2, shuffle=False, repeat=False))
   assert len(batches) == 2  # four records
+  rounded = make_dataset(folder, groups_per_batch=3, shuffle=False, repeat=False)
+  assert len(list(rounded)) == 2  # the last one filled from the start again
 
 
 def test_resume_by_skipping(folder):

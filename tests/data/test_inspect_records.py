@@ -53,6 +53,8 @@ def test_pictures_and_page(tmp_path):
   assert page.count("data:image/png;base64,") == 3
   # Self-contained, and nothing in a file's name becomes markup.
   assert not re.search(r'(?:src|href)="(?!data:)', page)
+  reasons = page.split("What the manifest says (1 of 3")[1]
+  assert "person0.mp4" not in reasons and "b&gt;.mp4" in reasons
   assert "<b>" not in page and "&lt;b&gt;.mp4" in page
   found = overview(str(tmp_path / "records"))
   assert len(found.frames) == 40

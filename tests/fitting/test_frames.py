@@ -27,6 +27,11 @@ def test_rare_expressions_are_chosen():
   assert (np.diff(chosen) > 0).all()
 
 
+def test_frames_that_all_differ_give_as_many_as_are_wanted():
+  landmarks = np.random.default_rng(0).normal(size=[100, 68, 2]).astype(np.float32)
+  assert len(spread_in_pose_and_expression(landmarks, 10)) == 10
+
+
 def test_short_clips_are_used_whole():
   chosen = spread_in_pose_and_expression(np.zeros([5, 68, 2], np.float32), 10)
   assert chosen.tolist() == [0, 1, 2, 3, 4]

@@ -39,6 +39,17 @@ def test_reconstruct_video_models_frames_spread_over_the_clip(system, tmp_path):
   )
 
 
+def test_reconstruct_video_shows_the_frames_from_the_first_face_on(system, tmp_path):
+  path = straight_path(10)
+  write_clip(tmp_path / "clip.mp4", [*[None] * 3, *path])
+  source = reconstruct(system, [str(tmp_path / "clip.mp4")], StubDetector()).source
+  pictures = list(source.pictures())
+  assert len(pictures) == len(source.crops) == 10
+  # H.264 at crf 18, as above.
+  np.testing.assert_allclose(pictures[0][:30], picture(path[0])[:30], atol=6)
+  np.testing.assert_allclose(pictures[-1][:30], picture(path[-1])[:30], atol=6)
+
+
 def test_reconstruct_video_at_fewer_frames_per_second(system, tmp_path):
   write_clip(tmp_path / "clip.mp4", straight_path(10))
   clip = [str(tmp_path / "clip.mp4")]

@@ -1,5 +1,6 @@
 """Tracking as it comes, on the toy clip: what is kept, dropped, lost and cut off."""
 
+import itertools
 import os
 import signal
 import time
@@ -22,7 +23,7 @@ from toy_clip import (
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
-from personalized_face.data.live import Every, Newest, open_source
+from personalized_face.data.live import Every, Newest, at_own_rate, open_source
 from personalized_face.data.video import Frame, read_frames
 from personalized_face.export.motion_files import read_motion
 from personalized_face.inference.reconstruct import track_source
@@ -212,6 +213,17 @@ def test_closing_the_window_ends_it(system):
   source = Every(frames(straight_path(10)))
   _, counts = track_live(system, source, StubDetector(), window=window)
   assert window.shown == counts.tracked == counts.read == 3
+
+
+def test_a_clock_that_is_set_back_changes_nothing(system, monkeypatch):
+  expected, _ = track_live(system, Every(frames(straight_path(10))), StubDetector())
+  looks = itertools.count(1e9, -3600)
+  monkeypatch.setattr(time, "time", lambda: float(next(looks)))
+  source = Every(at_own_rate(frames(straight_path(10))))
+  motion, counts = track_live(system, source, StubDetector())
+  same(motion, expected)
+  # Nine intervals of the clip's, by a clock that runs forward.
+  assert 9 / FPS <= counts.seconds < 60 and counts.frames_per_second > 0
 
 
 def test_track_live_exception_raised(system, tmp_path):

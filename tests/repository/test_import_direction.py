@@ -11,7 +11,7 @@ PACKAGE = ROOT / "personalized_face"
 # From the bottom up; a module imports its own part and what lies below its level.
 LEVELS = (
   {"core"},
-  {"template", "resources", "native_logs"},
+  {"template", "resources", "native_logs", "progress"},
   {"networks", "rendering", "face_model", "metrics"},
   {"data", "losses", "systems"},
   {"config"},

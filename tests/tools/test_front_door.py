@@ -1,5 +1,6 @@
 """`pface`: every command is listed, and runs under its short name."""
 
+import runpy
 import sys
 
 import pytest
@@ -47,3 +48,9 @@ def test_an_unknown_command_is_one_sentence(monkeypatch, capsys, given, hint):
     call(monkeypatch, given)
   assert ended.value.code == 1
   assert capsys.readouterr().err == f"There is no command '{given}'; {hint}\n"
+
+
+def test_python_m_is_the_front_door(monkeypatch, capsys):
+  monkeypatch.setattr(sys, "argv", ["personalized_face"])
+  runpy.run_module("personalized_face", run_name="__main__")
+  assert "pface train " in capsys.readouterr().out

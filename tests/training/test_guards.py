@@ -77,3 +77,17 @@ def test_what_is_no_replay_file_is_one_sentence(tmp_path):
   for name in ("note.npz", "missing.npz"):
     with pytest.raises(UserError, match="is no replay file"):
       replay(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_damaged_records_end_a_training_in_one_sentence(tmp_path, split):
+  folder = write_toy_records(str(tmp_path / "records"))
+  path = tmp_path / "records" / f"toy-{split}.tfrecord-00000-of-00001"
+  data = bytearray(path.read_bytes())
+  data[1000] ^= 0xFF
+  path.write_bytes(data)
+  configure(tmp_path, "train.evaluate_every = 4")
+  system = toy_system()
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  with pytest.raises(UserError, match=f"{path.name} is damaged; prepare the records"):
+    train(system, folder, str(tmp_path / "run"))

@@ -1,7 +1,9 @@
 """Stages, resume, freezing, recalibration, summaries: on toy records."""
 
+import itertools
 import json
 import os
+import time
 
 import gin
 import numpy as np
@@ -80,7 +82,7 @@ def test_stage_1_trains_everything(tmp_path, records_dir):
   assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_resume_equals_uninterrupted(tmp_path, records_dir):
+def test_resume_equals_uninterrupted(tmp_path, records_dir, monkeypatch):
   whole, _ = _train(tmp_path, "whole", records_dir, "train.stages = ('stage1',)")
   # Interrupted at step 4, where checkpoint_every writes one.
   _train(
@@ -90,13 +92,19 @@ def test_resume_equals_uninterrupted(tmp_path, records_dir):
     "train.stages = ('stage1',)",
     "stage1/Stage.steps = 4",
   )
-  resumed, _ = _train(
+  # Meanwhile the clock is set back, and goes on being set back by an hour at a look.
+  looks = itertools.count(1e9, -3600)
+  monkeypatch.setattr(time, "time", lambda: float(next(looks)))
+  resumed, run_dir = _train(
     tmp_path,
     "parts",
     records_dir,
     "train.stages = ('stage1',)",
     system=toy_system(seed=9),
   )
+  assert next(looks) < 1e9 - 3600  # somebody looked
+  latest = tf.train.latest_checkpoint(os.path.join(run_dir, "stage1"))
+  assert os.path.basename(latest) == "ckpt-8"
   assert _equal(_values(whole.variables), _values(resumed.variables))
 
 
@@ -112,6 +120,11 @@ def test_load_system_restores_the_last_stage(tmp_path, records_dir):
   loaded = load_system(run_dir)
   assert loaded.camera.height == SIZE
   assert _equal(_values(system.variables), _values(loaded.variables))
+  # As if the clock had been set back by a day between the stages.
+  for file in (tmp_path / "run" / "stage2").iterdir():
+    os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 86_400))
+  again = load_system(run_dir)
+  assert _equal(_values(system.variables), _values(again.variables))
 
 
 def test_load_system_names_what_is_missing(tmp_path):
