@@ -22,8 +22,9 @@ class FrameTruth(NamedTuple):
 
   tracking: Tracking  # [N, ...], in the camera of the clip, not of the crop
   camera: Tensor  # [N, 3] focal length, principal point x, y; pixels of the crop
-  neutral_correction: Tensor  # [M, M, 3] of the person, see truth.DESCRIPTIONS
-  static_albedo: Tensor  # [M, M, 3], the same
+  # [M, M, 3] of the person, see truth.DESCRIPTIONS; () where only the frames count.
+  neutral_correction: "Tensor | tuple[()]" = ()
+  static_albedo: "Tensor | tuple[()]" = ()
 
 
 def frame_truth(

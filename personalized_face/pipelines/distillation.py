@@ -28,7 +28,7 @@ from personalized_face.core.types import (
   Tracking,
 )
 from personalized_face.data.augment import Jitter
-from personalized_face.data.truth import FrameTruth
+from personalized_face.data.frame_truth import FrameTruth
 from personalized_face.export.run_folder import make_folder
 from personalized_face.fitting.frames import Frames, minibatches, take_tracking
 from personalized_face.inference.track import Tracker, person_geometry, to_float
