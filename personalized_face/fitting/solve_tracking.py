@@ -24,6 +24,8 @@ from personalized_face.losses.total import FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 _LIGHT_FRAMES = 8
+# A blink takes some 0.3 s, a syllable 0.2 s.
+_NEAR_SECONDS = 0.15
 
 
 @gin.configurable(module="fitting")
@@ -169,6 +171,22 @@ class TrackingSolver:
     if self._prior:
       return self._system.reconstruct_prior(tracking)
     return self._system.reconstruct(self._person, tracking)
+
+
+def is_near(times: np.ndarray, known_times: np.ndarray) -> np.ndarray:
+  """Whether the known motion beside a frame is a start to be trusted.
+
+  A start is only refined. Where the nearest known frame is a shout half a second away,
+  the landmarks alone are the better one.
+
+  Args:
+    times: [F] seconds.
+    known_times: [D] seconds, of the frames whose motion is known.
+
+  Returns:
+    [F] bool.
+  """
+  return np.abs(times[:, np.newaxis] - known_times).min(axis=1) <= _NEAR_SECONDS
 
 
 def between(

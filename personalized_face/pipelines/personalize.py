@@ -31,7 +31,11 @@ from personalized_face.fitting.ablation import (
 )
 from personalized_face.fitting.fit import PersonFit, Schedule
 from personalized_face.fitting.frames import Frames, spread_in_pose_and_expression
-from personalized_face.fitting.solve_tracking import TrackingSolver, between
+from personalized_face.fitting.solve_tracking import (
+  TrackingSolver,
+  between,
+  is_near,
+)
 from personalized_face.fitting.system import build_fitting_system
 from personalized_face.fitting.unseen import unseen, without_unseen
 from personalized_face.inference.reconstruct import Reconstruction, TrackedSource
@@ -273,16 +277,22 @@ def _fit(
     *(np.zeros([frames.count, *value.shape[1:]], np.float32) for value in known)
   )
   _put(tracking, chosen, known)
-  if len(rest):
-    scenes = fit.tracking.scene_light.numpy()
-    rows = between(times[rest], times[chosen], fit.tracking.rows.numpy())
-    solver = TrackingSolver(system, person)
-    _put(tracking, rest, _solve(solver, frames.take(rest), "tracking", scenes, rows))
+  scenes, solver = fit.tracking.scene_light.numpy(), None
+  near = is_near(times[rest], times[chosen])
+  for part, is_known in ((rest[near], True), (rest[~near], False)):
+    if not len(part):
+      continue
+    solver = solver or TrackingSolver(system, person)
+    start = None
+    if is_known:
+      start = between(times[part], times[chosen], fit.tracking.rows.numpy())
+    found = _solve(solver, frames.take(part), "tracking", scenes, start)
+    _put(tracking, part, found)
   return person, tracking
 
 
 def _solve(
-  solver: TrackingSolver, frames: Frames, title: str, *start: np.ndarray
+  solver: TrackingSolver, frames: Frames, title: str, *start: np.ndarray | None
 ) -> Tracking:
   with tqdm(total=frames.count, desc=title, unit="frame") as bar:
     return solver.solve(frames, *start, on_frames=bar.update)

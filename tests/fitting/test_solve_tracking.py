@@ -7,7 +7,11 @@ from toy_person import toy_fitting_system, toy_frames, toy_truth
 
 from personalized_face import config
 from personalized_face.core.spherical_harmonics import ambient_light
-from personalized_face.fitting.solve_tracking import TrackingSolver, between
+from personalized_face.fitting.solve_tracking import (
+  TrackingSolver,
+  between,
+  is_near,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +49,9 @@ def test_a_start_between_neighbours():
     np.array([0.5, 9.0]), np.array([0.0, 1.0]), np.array([[0.0, 2.0], [1.0, 4.0]])
   )
   assert rows.tolist() == [[0.5, 3.0], [1.0, 4.0]]
+
+
+def test_a_neighbour_half_a_second_away_is_no_start():
+  known = np.array([0.0, 0.1, 2.0])
+  near = is_near(np.array([0.05, 0.2, 0.6, 1.9, 3.0]), known)
+  assert near.tolist() == [True, True, False, True, False]

@@ -27,8 +27,13 @@ from personalized_face.face_model.files import (
   load_person,
   save_motion,
 )
+from personalized_face.fitting.solve_tracking import TrackingSolver
 from personalized_face.pipelines.person_frames import read_person
-from personalized_face.pipelines.personalize import CONFIGURATION, personalize
+from personalized_face.pipelines.personalize import (
+  CONFIGURATION,
+  fit_person,
+  personalize,
+)
 from personalized_face.training.checkpoints import load_system
 
 QUICK = (
@@ -200,6 +205,28 @@ def test_distill_leaves_a_run_that_tracks(tmp_path):
     assert "Distillation.steps = 2" in file.read()
   system = load_system(os.path.join(out, "tracker"))
   load_person(os.path.join(out, "person.npz"), system.template)
+
+
+def test_frames_far_from_the_fitted_ones_start_anew(tmp_path, monkeypatch):
+  """The last third of a clip has no neighbours but at its beginning."""
+  clip, name = str(tmp_path / "clip.mp4"), str(tmp_path / "toy.npz")
+  small_template().save(name)
+  write_clip(clip, straight_path(18))
+  solved, solve = [], TrackingSolver.solve
+
+  def recorded(self, frames, lights=None, start=None, **kwargs):
+    solved.append((frames.count, start is not None))
+    return solve(self, frames, lights, start, **kwargs)
+
+  monkeypatch.setattr(TrackingSolver, "solve", recorded)
+  fitted = fit_person(
+    [clip], name, evaluate=True, holdout="last_third", detector=StubDetector()
+  )
+  assert len(fitted.held_out) == 6
+  # At 20 frames a second three are within 0.15 s, the other three are not.
+  assert solved == [(3, True), (3, False)]
+  assert all(np.isfinite(value).all() for value in fitted.tracking)
+  assert np.abs(fitted.tracking.translation[-3:]).min(axis=1).max() > 0
 
 
 def test_one_photo_cannot_be_held_out(tmp_path):
