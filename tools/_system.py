@@ -22,12 +22,22 @@ def system_of(run_dir: str | None, template: str | None) -> "PersonalizedFace":
   """
   _refuse_both(run_dir, template)
   if run_dir:
-    from personalized_face.training.checkpoints import load_system
-
-    return load_system(run_dir)
+    return system_of_run(run_dir)
   from personalized_face.fitting.system import build_fitting_system
 
   return build_fitting_system(template_of(None, template))
+
+
+def system_of_run(run_dir: str) -> "PersonalizedFace":
+  """Builds what --run_dir asks for: a folder, or starter weights by their name.
+
+  Raises:
+    UserError: not a finished run.
+  """
+  from personalized_face.pipelines.starter import run_folder
+  from personalized_face.training.checkpoints import load_system
+
+  return load_system(run_folder(run_dir))
 
 
 def template_of(run_dir: str | None, template: str | None) -> "FaceTemplate":
@@ -41,7 +51,9 @@ def template_of(run_dir: str | None, template: str | None) -> "FaceTemplate":
   from personalized_face.training.checkpoints import TEMPLATE_FILE
 
   if run_dir:
-    return load_template(os.path.join(run_dir, TEMPLATE_FILE))
+    from personalized_face.pipelines.starter import run_folder
+
+    return load_template(os.path.join(run_folder(run_dir), TEMPLATE_FILE))
   return load_template(template or DEFAULT)
 
 

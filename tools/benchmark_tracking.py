@@ -36,9 +36,9 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.export.files import write_json
   from personalized_face.inference.tflite_runner import open_track_net
   from personalized_face.pipelines.tracking_timing import table, time_tracking
-  from personalized_face.training.checkpoints import load_system
+  from personalized_face.tools._system import system_of_run
 
-  system, person = load_system(FLAGS.run_dir), None
+  system, person = system_of_run(FLAGS.run_dir), None
   if FLAGS.person is not None:
     person, _ = load_reconstruction(system, FLAGS.person)
   rows = time_tracking(

@@ -39,11 +39,11 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.export.avatar_files import load_reconstruction
   from personalized_face.export.tflite import export_tflite
   from personalized_face.export.tflite_benchmark import benchmark, table
-  from personalized_face.training.checkpoints import load_system
+  from personalized_face.tools._system import system_of_run
 
   if FLAGS.benchmark and FLAGS.person is None:
     raise UserError("--benchmark needs the person on the records; give --person.")
-  system, person = load_system(FLAGS.run_dir), None
+  system, person = system_of_run(FLAGS.run_dir), None
   if FLAGS.person is not None:
     person, _ = load_reconstruction(system, FLAGS.person)
   written = export_tflite(system, FLAGS.records_dir, FLAGS.output_dir, person)

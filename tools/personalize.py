@@ -3,6 +3,7 @@ r"""Fits a personalised face model to a person's own video or photos, on a CPU.
   pface_personalize --output_dir=out clip.mp4
   pface_personalize --output_dir=out photo1.jpg photo2.jpg
   pface_personalize --output_dir=out --evaluate clip.mp4
+  pface_personalize --output_dir=out --distill=runs/mine clip.mp4
 
 Works from one photo up to minutes of video; no network has to be trained. The folder
 gets what pface_reconstruct writes: the person (person.npz, face.obj with its texture),
@@ -12,7 +13,9 @@ has been found. --evaluate fits only a part of the frames and measures on the ot
 against the template without corrections (metrics.json); where a synthetic clip has its
 truth beside it, the coefficients too, in the paper's nine groups. --avatar adds an
 animated face.glb, the motion as Live Link Face's CSV and page.html, the face with
-sliders.
+sliders. --distill teaches a trained run's TrackNet the fitted motion, in minutes: the
+run in tracker/ then follows new footage of the same person as it comes, by
+`pface_track --run_dir=out/tracker --person=out`.
 """
 
 from collections.abc import Sequence
@@ -44,6 +47,12 @@ flags.DEFINE_float(
   upper_bound=1.0,
 )
 flags.DEFINE_bool("avatar", False, "Also write face.glb, live_link.csv and page.html.")
+flags.DEFINE_string(
+  "distill",
+  None,
+  "A run of pface_train, of the same template: its TrackNet is fine-tuned on the "
+  "fitted frames and written to tracker/.",
+)
 flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")
 flags.DEFINE_bool("frames", False, "Also write frames/NUMBER.obj.")
 flags.DEFINE_multi_string("gin_file", ["fitting/personalize.gin"], "Configurations.")
@@ -69,6 +78,7 @@ def main(argv: Sequence[str]) -> None:
     frame_objs=FLAGS.frames,
     smoothing=FLAGS.smoothing,
     avatar=FLAGS.avatar,
+    distill_run=FLAGS.distill,
   )
   if FLAGS.evaluate:
     print(
@@ -77,6 +87,11 @@ def main(argv: Sequence[str]) -> None:
       f"{figures['photometric_255']:.1f} (prior "
       f"{figures['prior_photometric_255']:.1f}), turned triangles "
       f"{figures['turned_triangles_percent']:.2f} %."
+    )
+  if FLAGS.distill:
+    print(
+      f"TrackNet alone, frames held out: {figures['tracker_nme_percent']:.2f} % "
+      f"(before {figures['tracker_before_nme_percent']:.2f} %)."
     )
   print(
     f"Personalised from {figures['frames_fit']} frames in {figures['minutes']:.1f} "

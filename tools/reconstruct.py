@@ -51,9 +51,9 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.export.avatar_folder import write_avatar_folder
   from personalized_face.export.run_folder import write_reconstruction
   from personalized_face.inference.tflite_runner import open_track_net
-  from personalized_face.training.checkpoints import load_system
+  from personalized_face.tools._system import system_of_run
 
-  system = load_system(FLAGS.run_dir)
+  system = system_of_run(FLAGS.run_dir)
   result = write_reconstruction(
     system,
     FLAGS.input,

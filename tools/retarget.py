@@ -2,7 +2,7 @@ r"""Drives a face with another person's video, or with a recorded motion.
 
   pface_retarget --run_dir=runs/mine --source=anna.mp4 --target=out/ben \
       --output_dir=out/anna_drives_ben
-  pface_retarget --source=out/anna/motion.npz --target=hero.vrm \
+  pface_retarget --source=out/anna --clip=anna.mp4 --target=hero.vrm \
       --output_dir=out/anna_drives_hero --gain=jawOpen=1.2 --neutral_frame=0
   pface_retarget --source=iphone_take.csv --target=puppet.obj \
       --output_dir=out/puppet --landmarks=puppet_landmarks.json
@@ -10,7 +10,9 @@ r"""Drives a face with another person's video, or with a recorded motion.
 The target is another person (a person.npz, a folder of pface_reconstruct, a video or an
 image), a character with blendshapes (a .glb, .gltf or .vrm, or a folder of .obj files),
 or a bare mesh (.obj, .glb), which gets its blendshapes by deformation transfer. The
-folder gets driven.mp4, driven.glb and the motion; see export/retarget.py.
+folder gets driven.mp4, driven.glb and the motion; see export/retarget.py. metrics.json
+says how mouth and eyes open with those that a detector sees on the driver, where the
+driver is seen: in a video, or in --clip beside a motion.
 """
 
 from collections.abc import Sequence
@@ -25,8 +27,12 @@ flags.DEFINE_string(
   "template", None, "Without --run_dir: 'default', if not given, or a template's .npz."
 )
 flags.DEFINE_multi_string(
-  "source", None, "The driver's video (or images), or a motion: .npz, .json, .csv."
+  "source",
+  None,
+  "The driver's video (or images), or a motion: .npz, .json, .csv, or a folder of "
+  "pface_personalize or pface_reconstruct.",
 )
+flags.DEFINE_string("clip", None, "The video that a motion of --source is from.")
 flags.DEFINE_alias("driver", "source")
 flags.DEFINE_string("target", None, "Who is driven: a person, a character or a mesh.")
 flags.DEFINE_string("output_dir", None, "Gets the files; made if missing.")
@@ -37,7 +43,11 @@ flags.DEFINE_multi_string(
 flags.DEFINE_integer(
   "neutral_frame", None, "A frame of the source in which the face is at rest."
 )
-flags.DEFINE_string("landmarks", None, "JSON: 68 vertices of a bare mesh, iBUG order.")
+flags.DEFINE_string(
+  "landmarks",
+  None,
+  "JSON: 68 vertices of a bare mesh, or of a character to measure it, iBUG order.",
+)
 flags.DEFINE_string(
   "person", None, "Whose blendshapes a bare mesh gets; by default the driver's."
 )
@@ -74,6 +84,7 @@ def main(argv: Sequence[str]) -> None:
     gains=shape_mapping.parse_gains(FLAGS.gain),
     neutral_frame=FLAGS.neutral_frame,
     track=open_track_net(system, FLAGS.tflite, FLAGS.num_threads),
+    clip=FLAGS.clip,
   )
   if is_character(FLAGS.target):
     driven = retarget.retarget_to_character(
@@ -88,6 +99,7 @@ def main(argv: Sequence[str]) -> None:
       num_model_images=FLAGS.num_model_images,
     )
     told = f"{len(driven.character.names)} shapes of {driven.character.name} are driven"
+    metrics = driven.metrics
   else:
     result = retarget.retarget(
       system,
@@ -97,8 +109,16 @@ def main(argv: Sequence[str]) -> None:
       detector,
       num_model_images=FLAGS.num_model_images,
     )
-    mouth = result.metrics["mouth_opening_correlation"]
-    told = f"the mouth's opening correlates {mouth} with the driver's"
+    told, metrics = f"{len(driver.names)} frames are driven", result.metrics
+  mouth, right, left = (
+    metrics[f"{part}_opening_correlation"]
+    for part in ("mouth", "right_eye", "left_eye")
+  )
+  if mouth is not None:
+    told += (
+      f"; its openings correlate with the driver's: mouth {mouth:.2f}, right eye "
+      f"{right:.2f}, left eye {left:.2f}"
+    )
   print(f"Retargeted; {told}. Look at driven.mp4 in {FLAGS.output_dir}.")
 
 

@@ -5,6 +5,7 @@ r"""Tracks a face, live from a camera or in a video, with a trained run.
       --overlay=overlay.mp4
   pface_track --run_dir=runs/mine --source=0 --tflite=track_int8.tflite \
       --smoothing=0.5 --output=take1.csv
+  pface_track --run_dir=runs/mine --source=0 --drive=out/ben --show
 
 A camera's frames that come while another is being looked at are dropped, so that what
 is seen never lags; a video's are all tracked, unless --realtime plays it like a camera.
@@ -27,6 +28,16 @@ flags.DEFINE_string(
   None,
   "A person.npz, or a folder of pface_reconstruct or pface_personalize; without, "
   "ModelNet sees the first frame.",
+)
+flags.DEFINE_string(
+  "drive",
+  None,
+  "Shows another's face beside the frames, moved by the tracked one, instead of the "
+  "overlay: a person (as --person, or a picture), or a character with blendshapes "
+  "(.glb, .gltf, .vrm, a folder of .obj files).",
+)
+flags.DEFINE_string(
+  "mapping", None, "YAML: the shapes of a character to --drive by ours."
 )
 flags.DEFINE_string("output", None, "Gets the motion: .npz, .json or .csv.")
 flags.DEFINE_string("overlay", None, "Gets the face on the frames: .mp4 or .webm.")
@@ -62,23 +73,30 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.core.errors import UserError
   from personalized_face.data.detector import MediaPipeDetector
   from personalized_face.data.live import open_source
+  from personalized_face.export import driven_face, shape_mapping
   from personalized_face.export.avatar_files import load_reconstruction
   from personalized_face.inference.tflite_runner import open_track_net
   from personalized_face.inference.window import Window
   from personalized_face.pipelines.live_tracking import track_live
-  from personalized_face.training.checkpoints import load_system
+  from personalized_face.tools._system import system_of_run
 
   if not (FLAGS.output or FLAGS.overlay or FLAGS.show):
     raise UserError("Nothing would be kept: give --output, --overlay or --show.")
   window = Window("pface_track") if FLAGS.show else None
+  if FLAGS.drive and not (FLAGS.overlay or FLAGS.show):
+    raise UserError("Nobody would see the driven face: give --overlay or --show.")
   source, rate = open_source(FLAGS.source, FLAGS.realtime, FLAGS.max_seconds)
-  system, person = load_system(FLAGS.run_dir), None
+  system, person = system_of_run(FLAGS.run_dir), None
   if FLAGS.person is not None:
     person, _ = load_reconstruction(system, FLAGS.person)
+  detector, driven = MediaPipeDetector(), None
+  if FLAGS.drive:
+    mapping = shape_mapping.read_mapping(FLAGS.mapping) if FLAGS.mapping else None
+    driven = driven_face.open_driven_face(system, FLAGS.drive, detector, mapping)
   _, counts = track_live(
     system,
     source,
-    MediaPipeDetector(),
+    detector,
     FLAGS.output,
     person,
     track=open_track_net(system, FLAGS.tflite, FLAGS.num_threads),
@@ -87,6 +105,7 @@ def main(argv: Sequence[str]) -> None:
     overlay=FLAGS.overlay,
     rate=rate,
     window=window,
+    driven=driven,
   )
   print(counts)
 

@@ -36,7 +36,8 @@ def main(argv: Sequence[str]) -> None:
 
   from personalized_face.core.errors import UserError
   from personalized_face.export.avatar_files import load_reconstruction
-  from personalized_face.export.view import clip_crops, write_view
+  from personalized_face.export.clip import clip_crops
+  from personalized_face.export.view import write_view
   from personalized_face.tools._system import system_of
 
   system = system_of(FLAGS.run_dir, FLAGS.template)

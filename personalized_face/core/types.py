@@ -37,11 +37,13 @@ NUM_LIGHT_COEFFICIENTS = 9  # spherical harmonics of orders 0 to 2, per channel
 
 
 class Known(NamedTuple):
-  """What is true of each frame, of people who were rendered."""
+  """What is true of frames and persons, of people who were rendered."""
 
   expression: Tensor  # [B, N, K] w_1..w_K
   rotation: Tensor  # [B, N, 3, 3] of the head, in the crop's camera
   light: Tensor  # [B, N, 9, 3] spherical harmonics, the same
+  neutral_correction: Tensor  # [B, M, M, 3] decimetres; M texels of the UV layout
+  static_albedo: Tensor  # [B, M, M, 3] linear RGB
 
 
 class Batch(NamedTuple):
@@ -83,6 +85,13 @@ class PersonGeometry(NamedTuple):
 
   neutral: Tensor  # [B, V, 3] S_0 + F(Delta_0^S), decimetres, model space
   displacements: Tensor  # [B, V, K, 3] S_i - S_0 + F(A_i Delta_i^S)
+
+
+class PersonAlbedo(NamedTuple):
+  """A PersonModel's albedo part with its attention masks applied."""
+
+  static: Tensor  # [B, U, U, 3] R_0^t + Delta_0^R, linear RGB
+  dynamic: Tensor  # [B, U * U, K, 3] A_i Delta_i^R
 
 
 class FaceMesh(NamedTuple):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from personalized_face.core.spherical_harmonics import rotated_light
 from personalized_face.core.types import Batch, Tensor
-from personalized_face.data.truth import FrameTruth
+from personalized_face.data.frame_truth import FrameTruth
 
 
 @gin.configurable(module="data")
@@ -88,7 +88,7 @@ class Jitter:
     the camera about its axis.
 
     Args:
-      truth: leading dimension N.
+      truth: of one group.
       numbers: two integers that fix the draw.
       side: of the crops, pixels.
     """
@@ -119,7 +119,7 @@ class Jitter:
       translation=translation,
       light=rotated_light(truth.tracking.light, tf.reshape(turn, [count, 3, 3])),
     )
-    return FrameTruth(tracking, camera)
+    return truth._replace(tracking=tracking, camera=camera)
 
   def _draw(
     self, count: int, side: int, numbers: list

@@ -19,12 +19,8 @@ from personalized_face.core.types import NUM_LANDMARKS, Batch, Tensor
 from personalized_face.data import record_damage, record_format, records
 from personalized_face.data.appearance import Appearance
 from personalized_face.data.augment import Jitter
-from personalized_face.data.truth import (
-  FrameTruth,
-  blendshapes_of,
-  frame_truth,
-  in_crop,
-)
+from personalized_face.data.frame_truth import FrameTruth, frame_truth, in_crop
+from personalized_face.data.truth import blendshapes_of
 
 # Records in the shuffle's reservoir: of about 1 MB, in compressed form.
 _SHUFFLE_RECORDS = 256

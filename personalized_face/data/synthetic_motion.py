@@ -11,7 +11,7 @@ import numpy as np
 
 from personalized_face.core.types import Tracking
 
-PERIOD = 7.0  # seconds after which the gestures come again
+PERIOD = 10.0  # seconds after which the gestures come again
 _SUFFIXES = ("", "_L", "_R", "Left", "Right")
 # (start s, length s, {stem: peak coefficient}); each rises and falls as sin^2.
 _GESTURES = (
@@ -25,7 +25,14 @@ _GESTURES = (
   (5.3, 1.2, {"jawOpen": 0.5, "mouthSmile": 0.6, "browInnerUp": 0.5}),
   (6.0, 1.0, {"mouthFrown": 0.7, "mouthShrugLower": 0.5}),
 )
-_BLINKS = (0.15, 2.0, 3.35, 4.7, 6.35)  # start s
+# With these, ten seconds show all nine groups of Table 3.
+_RARE_GESTURES = (
+  (7.0, 0.9, {"eyeWide": 0.8}),
+  (7.8, 0.8, {"jawLeft": 0.8}),
+  (8.4, 0.8, {"jawRight": 0.8}),
+  (9.0, 0.9, {"mouthRollLower": 0.7, "mouthRollUpper": 0.7}),
+)
+_BLINKS = (0.15, 2.0, 3.35, 4.7, 6.35, 8.2)  # start s
 _BLINK_SECONDS = 0.36
 # Of the origin of the template's space, between the eyes' height and the nose's; the
 # hair keeps clear of the frame. Decimetres.
@@ -69,14 +76,17 @@ def _expression(
   names: Sequence[str], times: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
   weights = np.zeros([len(times), len(names)])
-  for start, length, peaks in _GESTURES:
-    curve = _bump(times, start + rng.uniform(-0.1, 0.1), length)
-    for stem, peak in peaks.items():
-      strength = peak * rng.uniform(0.8, 1.1)
-      for i, name in enumerate(names):
-        if drives(stem, name):
-          # Nobody smiles with both sides alike.
-          weights[:, i] += strength * rng.uniform(0.92, 1.08) * curve
+  # Their own numbers: whoever was made before they were has the same pose and light.
+  own = rng.spawn(1)[0]
+  for gestures, numbers in ((_GESTURES, rng), (_RARE_GESTURES, own)):
+    for start, length, peaks in gestures:
+      curve = _bump(times, start + numbers.uniform(-0.1, 0.1), length)
+      for stem, peak in peaks.items():
+        strength = peak * numbers.uniform(0.8, 1.1)
+        for i, name in enumerate(names):
+          if drives(stem, name):
+            # Nobody smiles with both sides alike.
+            weights[:, i] += strength * numbers.uniform(0.92, 1.08) * curve
   for start in _BLINKS:
     curve = _bump(times, start, _BLINK_SECONDS)
     for i, name in enumerate(names):

@@ -1,11 +1,11 @@
-"""What is true of the frames of a synthetic clip, into records and out of them again.
+"""What is true of the frames of a synthetic clip, as its records hold it.
 
     <clip>_motion.npz, <clip>_person.npz -> read_truth -> Truth -> features of a record
-    features of a record -> frame_truth -> FrameTruth, for training and tests
 
 All of it is optional: records of real clips have none. A record has the numbers of each
-frame, with the camera that saw its crop; of the person, whose maps take 11 MB each, it
-has the file's name and checksum.
+frame, with the camera that saw its crop; of the person the neutral face and its albedo
+as small maps, and the name and checksum of the file, whose maps take 11 MB each.
+data/frame_truth.py reads it again.
 """
 
 import hashlib
@@ -13,19 +13,17 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.rotation import rotation_matrix
-from personalized_face.core.spherical_harmonics import rotated_light
-from personalized_face.core.types import (
-  NUM_LIGHT_COEFFICIENTS,
-  Known,
-  Tensor,
-  Tracking,
+from personalized_face.core.types import NUM_LIGHT_COEFFICIENTS, Tracking
+from personalized_face.face_model.files import (
+  Motion,
+  load_motion_as_is,
+  load_person_as_is,
 )
-from personalized_face.face_model.files import Motion, load_motion_as_is
 from personalized_face.rendering.camera import Camera
 
 # Features of a record, and what features.json says of them.
@@ -37,6 +35,11 @@ DESCRIPTIONS = {
   "truth_person": "bytes, UTF-8: file beside the source with the person's corrections "
   "and albedo maps (numpy .npz); empty where none is known",
   "truth_person_sha256": "bytes, UTF-8: SHA-256 of that file, hexadecimal",
+  "truth_neutral_correction": "float32 [M, M, 3]: decimetres from the template's "
+  "neutral to the person's, in model space, over the template's UV layout (row 0 at "
+  "the top); missing where no person is known",
+  "truth_static_albedo": "float32 [M, M, 3]: linear RGB of the person's neutral face, "
+  "the same",
   "truth_expression": "float32 [F, K]: coefficients w_1..w_K in [0, 1]",
   "truth_rotation": "float32 [F, 3]: Euler angles (pitch, yaw, roll) of the head in "
   "radians, R = R_z(roll) R_y(yaw) R_x(pitch)",
@@ -48,13 +51,15 @@ DESCRIPTIONS = {
   "the crop; x_crop = principal_x + focal X / -Z, y_crop = principal_y - focal Y / -Z",
 }
 _TEXTS = ("template", "template_hash", "person", "person_sha256")
-_SHAPES = {  # of one frame; () takes K from the names
+SHAPES = {  # of one frame; () takes K from the names
   "expression": (),
   "rotation": (3,),
   "translation": (3,),
   "light": (NUM_LIGHT_COEFFICIENTS, 3),
   "camera": (3,),
 }
+MAPS = {"neutral_correction": 3, "static_albedo": 3}  # of a person: channels
+MAP_SIDE = 64  # M, texels: of the smallest UV layout that is trained at full detail
 _REMEDY = "render the clip again with `pface_synthesize_data`"
 
 
@@ -71,17 +76,12 @@ class Truth(NamedTuple):
   translation: np.ndarray  # [F, 3]
   light: np.ndarray  # [F, 9, 3]
   camera: np.ndarray  # [F, 3]
+  neutral_correction: np.ndarray  # [M, M, 3]; [0, M, 3] where no person is known
+  static_albedo: np.ndarray  # the same
 
   def take(self, chosen: np.ndarray) -> "Truth":
     """That of the frames at the given indices, in that order."""
-    return self._replace(**{name: getattr(self, name)[chosen] for name in _SHAPES})
-
-
-class FrameTruth(NamedTuple):
-  """What is true of the frames of a Batch, leading dimensions as there."""
-
-  tracking: Tracking  # in the camera of the clip, not of the crop
-  camera: Tensor  # [..., 3] focal length, principal point x, y; pixels of the crop
+    return self._replace(**{name: getattr(self, name)[chosen] for name in SHAPES})
 
 
 def read_truth(
@@ -114,7 +114,19 @@ def read_truth(
     _sha256(person_path) if person_path else "",
     *tracking,
     _crop_cameras(motion.boxes[rows], squares, size),
+    *_person_maps(person_path),
   )
+
+
+def _person_maps(path: str | None) -> list[np.ndarray]:
+  """MAPS of a person's file, their texels averaged to MAP_SIDE."""
+  if path is None:
+    return [np.zeros([0, MAP_SIDE, depth], np.float32) for depth in MAPS.values()]
+  person, side = load_person_as_is(path), (MAP_SIDE, MAP_SIDE)
+  return [
+    cv2.resize(getattr(person, name), side, interpolation=cv2.INTER_AREA)
+    for name in MAPS
+  ]
 
 
 def _rows(motion: Motion, times: np.ndarray, path: str) -> np.ndarray:
@@ -156,7 +168,7 @@ def features(truth: Truth) -> dict[str, list[bytes] | np.ndarray]:
   """The features of a record, by name: strings or float32."""
   texts = {name: [getattr(truth, name).encode()] for name in _TEXTS}
   texts["blendshapes"] = [name.encode() for name in truth.blendshapes]
-  numbers = {name: getattr(truth, name) for name in _SHAPES}
+  numbers = {name: getattr(truth, name) for name in (*SHAPES, *MAPS)}
   return {f"truth_{name}": value for name, value in {**texts, **numbers}.items()}
 
 
@@ -169,7 +181,8 @@ def feature_specs() -> dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceF
   return {
     **{f"truth_{name}": tf.io.FixedLenFeature([], tf.string, "") for name in _TEXTS},
     "truth_blendshapes": sequence([], tf.string),
-    **{f"truth_{n}": sequence(shape, tf.float32) for n, shape in _SHAPES.items()},
+    **{f"truth_{n}": sequence(shape, tf.float32) for n, shape in SHAPES.items()},
+    **{f"truth_{n}": sequence((MAP_SIDE, d), tf.float32) for n, d in MAPS.items()},
   }
 
 
@@ -178,7 +191,7 @@ def from_features(values: dict[str, np.ndarray]) -> Truth | None:
   if not values["truth_template_hash"]:
     return None
   names = tuple(name.decode() for name in values["truth_blendshapes"])
-  numbers = {name: values[f"truth_{name}"] for name in _SHAPES}
+  numbers = {name: values[f"truth_{name}"] for name in (*SHAPES, *MAPS)}
   numbers["expression"] = numbers["expression"].reshape(-1, len(names))
   texts = {name: values[f"truth_{name}"].decode() for name in _TEXTS}
   return Truth(**texts, blendshapes=names, **numbers)
@@ -187,7 +200,7 @@ def from_features(values: dict[str, np.ndarray]) -> Truth | None:
 def blendshapes_of(folder: str, paths: Sequence[str]) -> tuple[str, ...]:
   """The blendshapes that the truth of all records is told in.
 
-  Reads through all of them once.
+  Reads through all of them once, and sees that their persons are known, too.
 
   Args:
     folder: of the records, for the error.
@@ -196,17 +209,19 @@ def blendshapes_of(folder: str, paths: Sequence[str]) -> tuple[str, ...]:
   Raises:
     UserError: a record without truth, or truths of several templates.
   """
-  wanted = ("clip", "truth_template_hash", "truth_blendshapes")
+  maps = [f"truth_{name}" for name in MAPS]
+  wanted = ("clip", "truth_template_hash", "truth_blendshapes", *maps)
   specs = {"clip": tf.io.FixedLenFeature([], tf.string), **feature_specs()}
   specs = {name: specs[name] for name in wanted}
   found: dict[bytes, tuple[str, ...]] = {}
   for serialized in tf.data.TFRecordDataset(list(paths)):
     record = tf.io.parse_single_example(serialized, specs)
     template = record["truth_template_hash"].numpy()
-    if not template:
+    if not template or not all(len(record[name]) for name in maps):
       raise UserError(
-        f"The clip {record['clip'].numpy().decode()} of {folder} has no ground truth; "
-        "prepare clips of `pface_synthesize_data` with --corpus=synthetic."
+        f"The clip {record['clip'].numpy().decode()} of {folder} has no ground truth, "
+        "or none of its person; prepare clips of `pface_synthesize_data` with "
+        "--corpus=synthetic."
       )
     if template not in found:
       names = record["truth_blendshapes"].numpy()
@@ -217,57 +232,3 @@ def blendshapes_of(folder: str, paths: Sequence[str]) -> tuple[str, ...]:
       "clips of each into a folder of their own."
     )
   return next(iter(found.values()))
-
-
-def frame_truth(
-  record: dict[str, Tensor], chosen: Tensor, num_blendshapes: int
-) -> FrameTruth:
-  """The truth of the chosen frames of a parsed record.
-
-  Args:
-    record: by `record_format.feature_specs`.
-    chosen: [N] integer.
-    num_blendshapes: K.
-
-  Returns:
-    Leading dimension N, static shapes.
-  """
-
-  def of(name: str, shape: Sequence[int]) -> Tensor:
-    values = tf.reshape(record[f"truth_{name}"], [-1, *shape])
-    return tf.ensure_shape(tf.gather(values, chosen), [chosen.shape[0], *shape])
-
-  shapes = {**_SHAPES, "expression": (num_blendshapes,)}
-  values = {name: of(name, shape) for name, shape in shapes.items()}
-  camera = values.pop("camera")
-  return FrameTruth(Tracking(**values), camera)
-
-
-def in_crop(truth: FrameTruth, size: int) -> Known:
-  """The truth as the camera of the crops sees it, which looks at their middle.
-
-  Args:
-    truth: leading dimension N.
-    size: side of the crops, pixels.
-  """
-  focal, x, y = tf.unstack(truth.camera, axis=-1)
-  # The ray through the crop's middle, in the camera of the clip.
-  ray = tf.stack([(size / 2 - x) / focal, (y - size / 2) / focal, -tf.ones_like(x)], -1)
-  turn = _turn_ahead(tf.linalg.normalize(ray, axis=-1)[0])
-  tracking = truth.tracking
-  return Known(
-    tracking.expression,
-    turn @ rotation_matrix(tracking.rotation),
-    rotated_light(tracking.light, turn),
-  )
-
-
-def _turn_ahead(rays: Tensor) -> Tensor:
-  """The smallest rotation of each unit ray [N, 3] to (0, 0, -1), [N, 3, 3]."""
-  x, y, z = tf.unstack(rays, axis=-1)
-  zero = tf.zeros_like(x)
-  # Rodrigues about ray x ahead = (-y, x, 0).
-  cross = tf.reshape(
-    tf.stack([zero, zero, x, zero, zero, y, -x, -y, zero], axis=-1), [-1, 3, 3]
-  )
-  return tf.eye(3) + cross + cross @ cross / (1 - z)[:, tf.newaxis, tf.newaxis]

@@ -110,7 +110,7 @@ class Synthetic:
       self._clips[match[1]] = path
     ones = np.ones([self._template.num_vertices, 1], np.float32)
     charts = bake_to_uv(
-      ones, self._template.uv, self._template.triangles, self._template.uv_size
+      ones, self._template.uv, self._template.triangles, self._template.uv_size, 0
     )
     self._texels = charts.reshape(charts.shape[:2]) > 0
     side = _LABEL_PIXELS

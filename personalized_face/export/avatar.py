@@ -170,27 +170,43 @@ def _primitives(
     "targets": targets,
   }
   primitives = [skin]
-  holes = hole_components(template)
-  if not holes:
-    return primitives
-  eye_uv = np.zeros_like(template.uv)
-  for hole in holes[1:]:
-    eye_uv[np.unique(hole)] = _planar_uv(template.vertices[np.unique(hole)])
-  materials = [_mouth(writer)]
-  if holes[1:]:
-    materials.append(_eyes(writer))
-    eyes_uv = writer.accessor(eye_uv, VERTEX_BUFFER)
-  for material, parts in zip(materials, (holes[:1], holes[1:]), strict=False):
-    own = {} if material == materials[0] else {"TEXCOORD_0": eyes_uv}
+  strips = close_holes(template)
+  for triangles, material in ((strips.mouth, _mouth), (strips.eyes, _eyes)):
+    if not len(triangles):
+      continue
+    own = {}
+    if material == _eyes:
+      own["TEXCOORD_0"] = writer.accessor(strips.eye_uv, VERTEX_BUFFER)
     primitives.append(
       {
         "attributes": attributes | own,
-        "indices": _indices(writer, np.concatenate(parts)),
-        "material": material,
+        "indices": _indices(writer, triangles),
+        "material": material(writer),
         "targets": targets,
       }
     )
   return primitives
+
+
+class Strips(NamedTuple):
+  """What closes a mesh at mouth and eyes, over its own vertices."""
+
+  mouth: np.ndarray  # [E, 3]
+  eyes: np.ndarray  # [E', 3]
+  eye_uv: np.ndarray  # [V, 2] float32 in `eye_picture`, where a vertex is an eye's
+
+
+def close_holes(template: FaceTemplate) -> Strips:
+  """The strips across the rims, those of the mouth apart; empty of a closed mesh."""
+  holes = hole_components(template)
+  eye_uv = np.zeros_like(template.uv)
+  for hole in holes[1:]:
+    eye_uv[np.unique(hole)] = _planar_uv(template.vertices[np.unique(hole)])
+  mouth, eyes = (
+    np.concatenate([np.zeros([0, 3], np.int32), *part])
+    for part in (holes[:1], holes[1:])
+  )
+  return Strips(mouth, eyes, eye_uv)
 
 
 def hole_components(template: FaceTemplate) -> list[np.ndarray]:

@@ -54,6 +54,7 @@ class DrivenCharacter(NamedTuple):
   character: Character
   weights: np.ndarray  # [F, K'] its own coefficients
   mapping: ShapeMapping
+  metrics: Mapping[str, float | int | None] = {}  # of openings.py, where measured
 
 
 def with_blendshapes(

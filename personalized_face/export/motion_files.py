@@ -31,6 +31,14 @@ def is_motion(path: str) -> bool:
   return path.lower().endswith(MOTION_EXTENSIONS)
 
 
+def motion_path(path: str) -> str | None:
+  """The motion that a path names: itself, or the one of a folder; None for neither."""
+  inside = os.path.join(path, "motion.npz")
+  if os.path.isdir(path):
+    return inside if os.path.isfile(inside) else None
+  return path if is_motion(path) else None
+
+
 def read_motion(path: str, template: FaceTemplate, fps: float | None = None) -> Motion:
   """Reads a motion of any format.
 

@@ -5,10 +5,12 @@
     a foreign character ----------------------------> +--> export/drive_character.py
 
 On a person: motion.npz and motion.csv (what moved them), sheet.png, driven.mp4 (H.264;
-the driver's crop beside the driven face), driven.glb, person.npz and metrics.json. On a
-character: motion.npz, motion.csv and what drive_character.py writes.
+the driver's crop beside the driven face), driven.glb, person.npz and metrics.json
+(openings.py). On a character: motion.npz, motion.csv, metrics.json and what
+drive_character.py writes.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +20,11 @@ import numpy as np
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import NUM_LANDMARKS, PersonModel
-from personalized_face.data.detector import FaceDetector, landmarks_68
+from personalized_face.data.detector import FaceDetector
 from personalized_face.data.video import list_images, write_video
 from personalized_face.export.avatar import avatar_glb, make_avatar
 from personalized_face.export.characters import read_character
+from personalized_face.export.clip import clip_crops, clip_frames
 from personalized_face.export.drive_character import (
   DrivenCharacter,
   drive_character,
@@ -30,7 +33,8 @@ from personalized_face.export.drive_character import (
 from personalized_face.export.files import write_bytes, write_json, write_png
 from personalized_face.export.landmark_detection import detect_landmarks
 from personalized_face.export.motion import write_motion_csv
-from personalized_face.export.motion_files import is_motion, read_motion
+from personalized_face.export.motion_files import motion_path, read_motion
+from personalized_face.export.openings import opening_correlations
 from personalized_face.export.run_folder import make_folder
 from personalized_face.export.shape_mapping import adjust
 from personalized_face.face_model.files import (
@@ -47,24 +51,21 @@ from personalized_face.inference.reconstruct import (
 )
 from personalized_face.inference.render import ClipRenderer
 from personalized_face.inference.track import TrackFunction, to_float
-from personalized_face.metrics.landmarks import eye_opening, mouth_opening
-from personalized_face.metrics.motion import correlation
 from personalized_face.progress import tqdm
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.face_template import FaceTemplate
 
 _COLUMN_LABELS = ("driver", "driven", "driven shape")
-_OPENINGS = ("mouth", "right_eye", "left_eye")
 
 
 class Driver(NamedTuple):
-  """Who moves the target: a tracked video, or a motion of which nothing is seen."""
+  """Who moves the target: a tracked video, or a motion, with or without its clip."""
 
   motion: Motion
   crops: np.ndarray | None  # [F, S, S, 3] uint8 RGB
   names: list[str]  # F, of the frames
   pictures: Callable[[], Iterator[np.ndarray]] | None  # reads the source again
-  folder: str  # where a person.npz may lie beside the motion
+  folder: str | None  # of a motion, where a person.npz may lie; None if tracked here
 
 
 class Retargeting(NamedTuple):
@@ -86,29 +87,45 @@ def open_driver(
   gains: Mapping[str, float] | None = None,
   neutral_frame: int | None = None,
   track: TrackFunction | None = None,
+  clip: str | None = None,
 ) -> Driver:
   """Reads a motion file, or tracks a video or images.
 
   Args:
     system: with trained networks.
-    sources: one motion file (export/motion_files.py), one video, or images.
+    sources: one motion file (export/motion_files.py) or a folder with a motion.npz, one
+      video, or images.
     detector, fps, check_every, track: see `inference.reconstruct`; of a motion file in
       Live Link's format, fps is the recording's rate.
     gains, neutral_frame: see `shape_mapping.adjust`.
+    clip: the video that a motion was tracked in, to be shown and compared.
 
   Raises:
-    UserError: nothing readable there, or no face in it.
+    UserError: nothing readable there, no face in it, or another clip.
   """
   template = system.template
-  if len(sources) == 1 and is_motion(sources[0]):
-    motion = read_motion(sources[0], template, fps)
-    names = [f"{time:.2f} s" for time in motion.times]
-    driver = Driver(motion, None, names, None, os.path.dirname(sources[0]))
+  path = motion_path(sources[0]) if len(sources) == 1 else None
+  if path is not None:
+    driver = _motion_driver(system, read_motion(path, template, fps), path, clip)
+  elif clip is not None:
+    raise UserError("A clip goes with a motion; a video that is tracked is its own.")
   else:
     tracked = track_source(system, sources, detector, fps, check_every, track)
-    driver = Driver(tracked.motion, tracked.crops, tracked.names, tracked.pictures, "")
+    seen = tracked.crops, tracked.names, tracked.pictures
+    driver = Driver(tracked.motion, *seen, folder=None)
   motion = adjust(driver.motion, template.blendshape_names, gains, neutral_frame)
   return driver._replace(motion=motion)
+
+
+def _motion_driver(
+  system: PersonalizedFace, motion: Motion, path: str, clip: str | None
+) -> Driver:
+  crops = pictures_of = None
+  if clip is not None:
+    crops = clip_crops(clip, motion, system.camera.height)
+    pictures_of = functools.partial(clip_frames, clip, motion)
+  names = [f"{time:.2f} s" for time in motion.times]
+  return Driver(motion, crops, names, pictures_of, os.path.dirname(path))
 
 
 def retarget(
@@ -139,10 +156,7 @@ def retarget(
   template = system.template
   person = target_person(system, target, detector, num_model_images)
   driven = _drive(system, person, driver, output_dir)
-  detected = [None] * len(driver.names)
-  if driver.pictures is not None:
-    detected = [detector.detect(picture) for picture in driver.pictures()]
-  metrics = opening_metrics(detected, driven.landmarks)
+  metrics = _openings(driver, detector, driven.landmarks)
   save_person(os.path.join(output_dir, "person.npz"), person, template)
   _write_motion(output_dir, driver.motion, template)
   glb = avatar_glb(
@@ -176,7 +190,8 @@ def retarget_to_character(
     output_dir: made if missing.
     detector: finds the landmarks of a mesh without blendshapes.
     overrides: of `shape_mapping.read_mapping`.
-    landmarks: a JSON file with 68 vertex indices of such a mesh, instead.
+    landmarks: a JSON file with 68 vertex indices of such a mesh, instead; of any
+      character, they say what of it opens.
     person: whose blendshapes it gets; as the target of `retarget`.
     num_model_images: see `inference.reconstruct`.
 
@@ -185,13 +200,12 @@ def retarget_to_character(
   """
   character = read_character(target)
   make_folder(output_dir)
-  template = system.template
+  template, points = system.template, None
+  if landmarks:
+    points = read_landmarks(landmarks, len(character.vertices))
   if not character.names:
-    points = (
-      read_landmarks(landmarks, len(character.vertices))
-      if landmarks
-      else detect_landmarks(character, template, detector)
-    )
+    if points is None:
+      points = detect_landmarks(character, template, detector)
     giver = make_avatar(
       template, _giver(system, driver, person, detector, num_model_images)
     )
@@ -207,9 +221,27 @@ def retarget_to_character(
     write_json(os.path.join(output_dir, "landmarks.json"), points.tolist())
   _write_motion(output_dir, driver.motion, template)
   names = template.blendshape_names
-  return drive_character(
+  driven = drive_character(
     character, driver.motion, names, output_dir, overrides, driver.crops
   )
+  marked = None if points is None else _marked(driven, points)
+  metrics = _openings(driver, detector, marked)
+  write_json(os.path.join(output_dir, "metrics.json"), metrics)
+  return driven._replace(metrics=metrics)
+
+
+def _marked(driven: DrivenCharacter, points: np.ndarray) -> np.ndarray:
+  """The landmarks [F, 68, 2] of a driven character, seen from the front, metres."""
+  character = driven.character
+  moved = np.tensordot(driven.weights, character.displacements[:, points], axes=1)
+  return (character.vertices[points] + moved)[..., :2]
+
+
+def _openings(
+  driver: Driver, detector: FaceDetector, landmarks: np.ndarray | None
+) -> dict[str, float | int | None]:
+  frames = None if driver.pictures is None else driver.pictures()
+  return opening_correlations(frames, detector, landmarks, len(driver.names))
 
 
 def read_landmarks(path: str, num_vertices: int) -> np.ndarray:
@@ -242,12 +274,12 @@ def _giver(
   num_model_images: int,
 ) -> PersonModel:
   """The person whose blendshapes a bare mesh gets."""
-  beside = os.path.join(driver.folder, "person.npz")
-  if person is None and driver.crops is None and os.path.exists(beside):
-    person = beside
+  if person is None and driver.folder is not None:
+    beside = os.path.join(driver.folder, "person.npz")
+    person = beside if os.path.exists(beside) else None
   if person is not None:
     return target_person(system, person, detector, num_model_images)
-  if driver.crops is not None:
+  if driver.folder is None:
     picked = pictures.spread(len(driver.crops), num_model_images)
     return model_person(system, driver.crops[picked])
   nobody = system.face_model.template_person()
@@ -277,37 +309,6 @@ def target_person(
         "`pface_reconstruct` wrote, a person.npz, or a video of the target."
       )
   return reconstruct(system, [target], detector, num_model_images).person
-
-
-def opening_metrics(
-  detected: Sequence[np.ndarray | None], driven: np.ndarray
-) -> dict[str, float | int | None]:
-  """How well the driven mouth and eyes open and close with the driver's.
-
-  Args:
-    detected: F meshes that the detector found on the driver, None where it found none.
-    driven: [F, 68, 2] projected landmarks of the driven mesh.
-
-  Returns:
-    Pearson's correlations in [-1, 1], None where no frame had a face, and the counts of
-    frames.
-  """
-  found = [i for i, points in enumerate(detected) if points is not None]
-  metrics = {"frames": len(detected), "frames_with_detected_face": len(found)}
-  correlations = [None] * len(_OPENINGS)
-  if found:
-    driver = _openings(np.stack([landmarks_68(detected[i]) for i in found]))
-    pairs = zip(driver, _openings(driven[found]), strict=True)
-    correlations = [round(correlation(*pair), 4) for pair in pairs]
-  for name, value in zip(_OPENINGS, correlations, strict=True):
-    metrics[f"{name}_opening_correlation"] = value
-  return metrics
-
-
-def _openings(landmarks: np.ndarray) -> np.ndarray:
-  """[F, 68, 2] -> [3, F], in the order of _OPENINGS."""
-  eyes = eye_opening(landmarks)
-  return np.stack([mouth_opening(landmarks), eyes[:, 0], eyes[:, 1]])
 
 
 class _Driven(NamedTuple):

@@ -57,7 +57,8 @@ def benchmark(
     records_dir: its held-out frames are used, spread if there are more.
     files_dir: the files' folder.
     num_frames: at most so many; one more warms up.
-    threads: of the interpreters. Keras takes as many as TensorFlow does.
+    threads: of TrackNet's interpreters; the geometry's has its one. Keras takes as many
+      as TensorFlow does.
   """
   count, size = system.template.num_blendshapes, system.camera.height
   variants = {"Keras": _keras(system, person)}
@@ -67,7 +68,7 @@ def benchmark(
     )
     variants[f"{kind}, {number} thread{'s' * (number > 1)}"] = _Variant(
       TFLiteTrackNet(track, count, size, number),
-      TFLiteGeometry(geometry, count, number),
+      TFLiteGeometry(geometry, count),
     )
   errors = {name: [] for name in variants}
   seconds = {name: [] for name in variants}

@@ -18,10 +18,10 @@ import numpy as np
 from personalized_face.core.errors import UserError
 from personalized_face.core.rotation import rotation_matrix
 from personalized_face.core.types import PersonModel
-from personalized_face.data.crop import crop_image
 from personalized_face.data.video import read_frames, write_video
-from personalized_face.export.avatar import Avatar, make_avatar
+from personalized_face.export.avatar import Avatar, close_holes, make_avatar
 from personalized_face.export.avatar_textures import (
+  eye_picture,
   pack_dynamic_albedo,
   png_bytes,
   to_pixels,
@@ -29,7 +29,6 @@ from personalized_face.export.avatar_textures import (
 from personalized_face.export.files import write_text
 from personalized_face.face_model.files import Motion
 from personalized_face.inference.error_map import vertex_errors_255
-from personalized_face.inference.track import squares_of
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 _PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "viewer.html")
@@ -69,11 +68,14 @@ def write_view(
   own = make_avatar(template, person)
   nobody = system.face_model.template_person()
   plain = make_avatar(template, PersonModel(*(part.numpy()[0] for part in nobody)))
-  atlas = pack_dynamic_albedo(own.dynamic_albedo)
+  atlas, strips = pack_dynamic_albedo(own.dynamic_albedo), close_holes(template)
   data = {
     "names": list(template.blendshape_names),
     "triangles": _base64(template.triangles, np.uint32),
-    "holes": _base64(template.hole_triangles, np.uint32),
+    "mouth": _base64(strips.mouth, np.uint32),
+    "eyes": _base64(strips.eyes, np.uint32),
+    "eyeUv": _base64(strips.eye_uv, np.float32),
+    "eye": _png(eye_picture()),
     "uv": _base64(template.uv, np.float32),
     "uvSize": template.uv_size,
     "personal": _shapes(own),
@@ -103,36 +105,6 @@ def write_view(
   safe = title.replace("&", "&amp;").replace("<", "&lt;")
   # The data first: a title may have that word in it. The title stands before them.
   write_text(output, page.replace("DATA", text, 1).replace("TITLE", safe, 1))
-
-
-def clip_crops(path: str, motion: Motion, size: int) -> np.ndarray:
-  """The crops [F, size, size, 3] uint8 that a motion was tracked in.
-
-  Args:
-    path: of the clip.
-    motion: its times and boxes say what is cut out.
-    size: S, pixels.
-
-  Raises:
-    UserError: not a video, or not the one of the motion.
-  """
-  wanted = np.asarray(motion.times)
-  crops = []
-  for frame in read_frames(path, None):
-    i = len(crops)
-    # Half a thousandth of a second: how far timestamps are rounded.
-    if i == len(wanted) or frame.time < wanted[i] - 5e-4:
-      continue
-    if frame.image.shape[:2] != tuple(motion.frame_size):
-      break
-    square = next(squares_of(motion.boxes[i : i + 1]))
-    crops.append(crop_image(frame.image, square, size))
-  if len(crops) < len(wanted):
-    raise UserError(
-      f"{path} is not the clip of this motion, which has {len(wanted)} frames of "
-      f"{motion.frame_size[1]} x {motion.frame_size[0]} pixels; name that clip."
-    )
-  return np.stack(crops)
 
 
 def _clip(motion: Motion) -> dict:

@@ -14,7 +14,12 @@ here: a neutral and K displacements per person, blended per frame.
 import tensorflow as tf
 
 from personalized_face.core import shapes
-from personalized_face.core.types import PersonGeometry, PersonModel, Tensor
+from personalized_face.core.types import (
+  PersonAlbedo,
+  PersonGeometry,
+  PersonModel,
+  Tensor,
+)
 from personalized_face.core.uv import VertexSampler
 from personalized_face.template.face_template import FaceTemplate
 
@@ -109,14 +114,36 @@ class FaceModel:
     Returns:
       [B, N, U, U, 3] linear RGB, not clamped.
     """
-    shapes.check(expression, f"[B, N, {self._num_blendshapes}]", "expression")
-    side, count = self._size, self._num_blendshapes
+    return self.blend_albedo(self.person_albedo(person), expression)
+
+  def person_albedo(self, person: PersonModel) -> PersonAlbedo:
+    """The bracketed parts of Eq. 2, once per person; A_i is applied here.
+
+    Args:
+      person: as `albedo` takes it.
+    """
     attended = self._attended(person.dynamic_albedo)
-    texels = tf.reshape(attended, [-1, side * side, count, 3])
-    changes = _blend(texels, expression)  # [B, N, U * U, 3]
-    frames = _size_of(expression, 1)
+    texels, count = self._size**2, self._num_blendshapes
+    return PersonAlbedo(
+      static=person.static_albedo,
+      dynamic=tf.reshape(attended, [-1, texels, count, 3]),
+    )
+
+  def blend_albedo(self, albedo: PersonAlbedo, expression: Tensor) -> Tensor:
+    """`albedo` of persons whose masks have been applied, for frame after frame.
+
+    Args:
+      albedo: of B persons.
+      expression: [B, N, K] w_1..w_K.
+
+    Returns:
+      [B, N, U, U, 3] linear RGB, not clamped.
+    """
+    shapes.check(expression, f"[B, N, {self._num_blendshapes}]", "expression")
+    side, frames = self._size, _size_of(expression, 1)
+    changes = _blend(albedo.dynamic, expression)  # [B, N, U * U, 3]
     changes = tf.reshape(changes, [-1, frames, side, side, 3])
-    return person.static_albedo[:, tf.newaxis] + changes
+    return albedo.static[:, tf.newaxis] + changes
 
   def _attended(self, maps: Tensor) -> Tensor:
     """A_i Delta_i: [B, U, U, K, 3] -> [B, U, U, 3K], blendshape-major."""

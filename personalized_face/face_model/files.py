@@ -26,6 +26,8 @@ FORMAT_VERSION = 1
 _HALF_PRECISION = ("blendshape_corrections", "dynamic_albedo")
 # What a motion may unpack to: 28 hours at 30 frames a second and 56 blendshapes.
 _MOST_MOTION_BYTES = 1 << 30
+# What a person may unpack to: maps of 512 texels of 56 blendshapes in half precision.
+_MOST_PERSON_BYTES = 1 << 28
 # Sides and rates beyond this are no camera's.
 _LARGEST = 1e6
 _MAKE = {
@@ -77,11 +79,12 @@ def save_person(path: str, person: PersonModel, template: FaceTemplate) -> None:
   arrays = {
     name: np.asarray(value, np.float32) for name, value in person._asdict().items()
   }
-  _require(arrays, _person_shapes(template))
+  want = _person_shapes(template.uv_size, template.num_blendshapes)
+  _require(arrays, want)
   with np.errstate(over="ignore"):  # reported by the second check
     for name in _HALF_PRECISION:
       arrays[name] = arrays[name].astype(np.float16)
-  _require(arrays, _person_shapes(template))  # finite in half precision, too
+  _require(arrays, want)  # finite in half precision, too
   _write(path, "person", template, arrays)
 
 
@@ -91,10 +94,26 @@ def load_person(path: str, template: FaceTemplate) -> PersonModel:
   Raises:
     UserError: no such file, not a person, damaged, or made with another template.
   """
-  want = _person_shapes(template)
+  want = _person_shapes(template.uv_size, template.num_blendshapes)
   # In double precision, and room for the names.
   most_bytes = 8 * sum(math.prod(shape) for shape in want.values()) + (1 << 20)
   arrays = _read(path, "person", template, want, most_bytes)
+  return PersonModel(**{name: arrays[name].astype(np.float32) for name in want})
+
+
+def load_person_as_is(path: str) -> PersonModel:
+  """Reads a person where the template is not at hand.
+
+  Raises:
+    UserError: no such file, not a person, or damaged.
+  """
+  arrays = _open(path, "person", _MOST_PERSON_BYTES)
+  try:
+    count, side = len(arrays["blendshape_names"]), len(arrays["neutral_correction"])
+    want = _person_shapes(side, count)
+    _require(arrays, want)
+  except (KeyError, TypeError, ValueError) as error:
+    raise _damaged(path, "person", error) from error
   return PersonModel(**{name: arrays[name].astype(np.float32) for name in want})
 
 
@@ -186,8 +205,7 @@ def checked_motion(motion: Motion) -> Motion:
   return motion._replace(frame_size=(int(height), int(width)))
 
 
-def _person_shapes(template: FaceTemplate) -> dict[str, tuple]:
-  side, count = template.uv_size, template.num_blendshapes
+def _person_shapes(side: int, count: int) -> dict[str, tuple]:
   return {
     "neutral_correction": (side, side, 3),
     "blendshape_corrections": (side, side, count, 3),

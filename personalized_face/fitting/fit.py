@@ -245,6 +245,9 @@ class PersonFit:
           person.static_albedo, person.neutral_correction, outputs.neutral_offsets
         )
         total += self._priors.of_light(self.tracking.light_change(table))
+        total += self._priors.of_openings(
+          outputs.landmarks, batch.landmarks, self._system.camera.height
+        )
       variables = [table, scene_light, *sources]
       gradients = tape.gradient(total, variables)
       self._optimizers.step(gradients, rows, sizes, corrections)

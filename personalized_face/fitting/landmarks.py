@@ -15,6 +15,7 @@ from personalized_face.core.types import PersonGeometry, PersonModel, Tensor, Tr
 from personalized_face.core.uv import VertexSampler
 from personalized_face.fitting.adam import RowAdam
 from personalized_face.fitting.frames import Frames
+from personalized_face.fitting.openings import opening_loss
 from personalized_face.fitting.parameters import (
   PersonParameters,
   TrackingParameters,
@@ -40,6 +41,7 @@ class LandmarkSolver:
     neutral_weight: float = 100.0,
     smoothness_weight: float = 2.5,
     jaw_weight: float = 0.5,
+    opening_weight: float = 0.4,
   ):
     """Sets up.
 
@@ -54,6 +56,7 @@ class LandmarkSolver:
         the template's.
       smoothness_weight: of L_sd.
       jaw_weight: of the contour points.
+      opening_weight: of `opening_loss`, per frame.
     """
     self._system = system
     self._template = system.template
@@ -64,6 +67,7 @@ class LandmarkSolver:
     self._neutral_weight = neutral_weight
     self._smoothness_weight = smoothness_weight
     self._weights = landmark_weights(jaw_weight)
+    self._opening_weight = opening_weight
     self._edges = topology.edges(system.template.triangles)
     self._sample = VertexSampler(system.template.uv, system.template.uv_size)
 
@@ -155,6 +159,7 @@ class LandmarkSolver:
     total = self._landmark_weight * landmark_loss(
       predicted, landmarks, camera.height, self._weights
     )
+    total += self._opening_weight * opening_loss(predicted, landmarks, camera.height)
     return total + self._expression_weight * expression_l1(motion.expression)
 
   def _size(self, i: int, tracking: TrackingParameters) -> np.ndarray:

@@ -4,6 +4,7 @@
   differ by little) and smooth by its nine functions; the albedo is the same on both
   sides of the face, unless the pictures insist. So a shadow on one side is light.
 - Depth: from the front nothing sees it; the identity stays near the template there.
+- Eyes and mouth: how far they are open counts beside where their points are.
 - Occlusion: a pixel far from what the model can show is not the face.
 """
 
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.types import PARSING_CLASSES, Batch, Rendering, Tensor
+from personalized_face.fitting.openings import opening_loss
 from personalized_face.losses.reductions import l2_norm
 from personalized_face.template.face_template import FaceTemplate
 
@@ -30,6 +32,7 @@ class FitPriors:
     shape_symmetry: float = 20.0,
     neutral_size: float = 100.0,
     light_change: float = 5.0,
+    opening: float = 0.4,
   ):
     """Sets up.
 
@@ -40,6 +43,7 @@ class FitPriors:
       neutral_size: of the mean squared displacement of the identity, per square
         decimetre.
       light_change: per frame, of the squared coefficients.
+      opening: per frame, of `opening_loss`.
     """
     mirrored = template.uv[template.mirror_vertices] * [-1, 1] + [1, 0]
     symmetric = np.abs(mirrored - template.uv).max() < _SYMMETRIC
@@ -47,6 +51,7 @@ class FitPriors:
     self._shape_symmetry = shape_symmetry if symmetric else 0.0
     self._neutral_size = neutral_size
     self._light_change = light_change
+    self._opening = opening
 
   def of_person(
     self, static_albedo: Tensor, neutral_map: Tensor, neutral_offsets: Tensor
@@ -76,6 +81,10 @@ class FitPriors:
   def of_light(self, change: Tensor) -> Tensor:
     """How the frames' light [n, 27] differs from their scene's: a scalar sum."""
     return self._light_change * tf.reduce_sum(tf.square(change))
+
+  def of_openings(self, predicted: Tensor, target: Tensor, image_size: int) -> Tensor:
+    """How lids and lips open otherwise than detected; see `opening_loss`."""
+    return self._opening * opening_loss(predicted, target, image_size)
 
 
 def without_occlusions(

@@ -156,6 +156,9 @@ class TrackingSolver:
       faded = without_occlusions(batch, outputs.rendering, self._scale)
       total, _ = self._loss(outputs._replace(rendering=faded), batch, self._weights)
       total += self._priors.of_light(self._local.light_change(self._local.rows))
+      total += self._priors.of_openings(
+        outputs.landmarks, batch.landmarks, self._system.camera.height
+      )
     gradient = tape.gradient(total, self._local.rows)
     self._optimizer.step(gradient, sizes)
 

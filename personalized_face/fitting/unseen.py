@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from personalized_face.core.types import Tracking
+from personalized_face.core.types import PersonModel, Tracking
 
 # What a blendshape needs to be seen, and how people call it.
 _EVENTS = {
@@ -19,6 +19,26 @@ _EVENTS = {
 }
 _SEEN = 0.25  # the least coefficient that shows what a blendshape looks like
 _TURNED_DEG = 15.0
+
+
+def without_unseen(person: PersonModel, tracking: Tracking) -> PersonModel:
+  """Fades the corrections of blendshapes that the frames hardly showed.
+
+  Adam's steps do not depend on a gradient's size: a blendshape whose coefficient never
+  passes 0.01 gets corrections as large as any other's. The frames do not show them, but
+  a slider does, and another's motion, a hundred times as strong. So of a blendshape
+  that reached w < 0.25 a share of w / 0.25 is kept.
+
+  Args:
+    person: numpy, without B.
+    tracking: [F, ...] of the frames that were fitted.
+  """
+  strongest = np.asarray(tracking.expression).max(axis=0)  # [K]
+  share = np.minimum(strongest / _SEEN, 1).astype(np.float32)[:, np.newaxis]
+  return person._replace(
+    blendshape_corrections=person.blendshape_corrections * share,
+    dynamic_albedo=person.dynamic_albedo * share,
+  )
 
 
 def unseen(tracking: Tracking, blendshape_names: tuple[str, ...]) -> list[str]:

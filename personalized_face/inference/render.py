@@ -77,14 +77,15 @@ class PersonRenderer:
   """Renders one person in a crop, a frame at a time."""
 
   def __init__(self, system: PersonalizedFace, person: PersonModel):
-    """Samples the person's maps at the vertices.
+    """Samples the person's maps at the vertices, and masks those of the albedo.
 
     Args:
       system: decode and renderer; its networks are not used.
       person: without the leading dimension B.
     """
     self._system = system
-    self._person = PersonModel(*(tf.constant(part)[tf.newaxis] for part in person))
+    batch = PersonModel(*(tf.constant(part)[tf.newaxis] for part in person))
+    self._albedo = system.face_model.person_albedo(batch)
     self._geometry = person_geometry(system, person)
     self._graph = tf.function(self._render)
 
@@ -98,7 +99,7 @@ class PersonRenderer:
     vertices = model.shape(self._geometry, tracking.expression)
     rendering = system.renderer(
       system.camera_vertices(vertices, tracking),
-      model.albedo(self._person, tracking.expression),
+      model.blend_albedo(self._albedo, tracking.expression),
       tracking.light,
     )
     return rendering.image, rendering.mask

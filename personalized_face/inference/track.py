@@ -9,6 +9,7 @@ time, for a clip (`track_video`) as for a camera. Photos that do not follow one 
 are each detected.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ class Tracker:
     self._track = track
     self._marked = np.asarray(system.template.landmark_vertices)
     self._step = tf.function(self._track_and_project)
-    self._project_only = tf.function(self._project)
+    self._project_only = tf.function(functools.partial(_project, system))
 
   def __call__(
     self, crops: np.ndarray, geometry: PersonGeometry
@@ -103,14 +104,17 @@ class Tracker:
     self, images: Tensor, marked: PersonGeometry
   ) -> tuple[Tracking, Tensor]:
     tracking = self._system.track(images)
-    return tracking, self._project(tracking, marked)
+    return tracking, _project(self._system, tracking, marked)
 
-  def _project(self, tracking: Tracking, marked: PersonGeometry) -> Tensor:
-    grouped = Tracking(*(value[tf.newaxis] for value in tracking))  # B = 1
-    # Eq. 1 is a sum per vertex, so the 68 marked vertices suffice.
-    vertices = self._system.face_model.shape(marked, grouped.expression)
-    vertices = self._system.camera_vertices(vertices, grouped)
-    return project(vertices, self._system.camera)[0]
+
+def _project(
+  system: PersonalizedFace, tracking: Tracking, marked: PersonGeometry
+) -> Tensor:
+  """[I, L, 2] pixels of the crops."""
+  grouped = Tracking(*(value[tf.newaxis] for value in tracking))  # B = 1
+  # Eq. 1 is a sum per vertex, so the 68 marked vertices suffice.
+  vertices = system.face_model.shape(marked, grouped.expression)
+  return project(system.camera_vertices(vertices, grouped), system.camera)[0]
 
 
 class FaceTracker:
@@ -184,6 +188,26 @@ def person_geometry(system: PersonalizedFace, person: PersonModel) -> PersonGeom
   """The geometry (B = 1) of a person without the leading dimension B."""
   batch = PersonModel(*(np.asarray(part)[np.newaxis] for part in person))
   return system.face_model.geometry(*system.face_model.vertex_offsets(batch))
+
+
+def project_landmarks(
+  system: PersonalizedFace, person: PersonModel, tracking: Tracking
+) -> np.ndarray:
+  """The 68 landmarks of a motion's frames, without rendering them.
+
+  Args:
+    system: decode.
+    person: without the leading dimension B.
+    tracking: [F, ...].
+
+  Returns:
+    [F, 68, 2] pixels of the crops.
+  """
+  marked = np.asarray(system.template.landmark_vertices)
+  geometry = PersonGeometry(
+    *(tf.gather(part, marked, axis=1) for part in person_geometry(system, person))
+  )
+  return _project(system, tracking, geometry).numpy()
 
 
 def track_video(

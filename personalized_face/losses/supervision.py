@@ -1,8 +1,8 @@
-"""The distance to what is known of rendered people, for a tracker's beginning; ours.
+"""The distance to what is known of rendered people, for the networks' beginning; ours.
 
 The paper's losses leave a tracker that knows nothing yet slow to tell a turned head
 from a shifted one, and in a light that is far off the colours throw its pose out again;
-rendered people say which it is.
+and from few people ModelNet does not learn who is who. Rendered people say which it is.
 """
 
 import tensorflow as tf
@@ -47,3 +47,18 @@ def light_loss(light: Tensor, reference: Tensor) -> Tensor:
   shapes.check(light, "[B, N, 9, 3]", "light")
   shapes.check(reference, "[B, N, 9, 3]", "reference")
   return sum_over_frames(l2_norm(light - reference, axis=(-2, -1)))
+
+
+def map_loss(maps: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
+  """The mean over a map's texels of ||x - x*||, averaged over persons.
+
+  Args:
+    maps: [B, U, U, 3] predicted: the correction of the neutral, or the static albedo.
+    reference: [B, M, M, 3] true; resized to U.
+    weights: [U, U] of the texels, on average 1: 0 where the layout is empty.
+  """
+  sizes = shapes.check(maps, "[B, U, U, 3]", "maps")
+  shapes.check(reference, "[B, M, M, 3]", "reference")
+  if reference.shape[1] != sizes["U"]:
+    reference = tf.image.resize(reference, [sizes["U"], sizes["U"]])
+  return tf.reduce_mean(weights * l2_norm(maps - reference))

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from personalized_face.core import topology
@@ -21,15 +22,19 @@ from personalized_face.losses.smoothness import shape_smoothness_loss
 from personalized_face.losses.supervision import (
   expression_loss,
   light_loss,
+  map_loss,
   rotation_loss,
 )
 from personalized_face.rendering.camera import Camera
+from personalized_face.template.attention import bake_to_uv
 from personalized_face.template.face_template import FaceTemplate
 
 SUPERVISED = (
   "true_expression",
   "true_rotation",
   "true_light",
+  "true_neutral",
+  "true_albedo",
 )  # terms that need Batch.truth
 
 
@@ -49,10 +54,12 @@ class LossWeights(NamedTuple):
   blendshape_gradient: float | Tensor = 1.5
   regularization: float | Tensor = 1e-3
   light_gamma: float | Tensor = 0.02  # lambda_gamma, inside the regularization
-  # Not the paper's: what is known of rendered people, for a tracker's beginning.
+  # Not the paper's: what is known of rendered people, for the networks' beginning.
   true_expression: float | Tensor = 0.0
   true_rotation: float | Tensor = 0.0
   true_light: float | Tensor = 0.0
+  true_neutral: float | Tensor = 0.0
+  true_albedo: float | Tensor = 0.0
 
 
 @gin.configurable(module="losses")
@@ -90,6 +97,7 @@ class FaceLoss:
     self._image_size = image_size
     self._landmark_weights = landmark_weights(jaw_weight)
     self._edges = topology.edges(template.triangles)
+    self._texels = _texel_weights(template)
     self._blendshape_gradient_loss = BlendshapeGradientLoss(
       template, blendshape_gradient_form, dtype
     )
@@ -123,7 +131,7 @@ class FaceLoss:
 
   def _terms(self, outputs: Outputs, batch: Batch, light_gamma: float | Tensor) -> dict:
     """Every term, ready to be evaluated."""
-    rendering, tracking = outputs.rendering, outputs.tracking
+    rendering, tracking, person = outputs.rendering, outputs.tracking, outputs.person
     pictures = (batch.images, rendering.image, rendering.mask)
     landmarks = self._contour(outputs) if self._contour else outputs.landmarks
     return {
@@ -151,4 +159,18 @@ class FaceLoss:
       ),
       "true_rotation": lambda: rotation_loss(tracking.rotation, batch.truth.rotation),
       "true_light": lambda: light_loss(tracking.light, batch.truth.light),
+      "true_neutral": lambda: map_loss(
+        person.neutral_correction, batch.truth.neutral_correction, self._texels
+      ),
+      "true_albedo": lambda: map_loss(
+        person.static_albedo, batch.truth.static_albedo, self._texels
+      ),
     }
+
+
+def _texel_weights(template: FaceTemplate) -> Tensor:
+  """[U, U]: 0 where the layout is empty, elsewhere alike, 1 on average."""
+  ones = np.ones([template.num_vertices, 1], np.float32)
+  size = template.uv_size
+  charts = bake_to_uv(ones, template.uv, template.triangles, size, dilate=1)
+  return tf.constant(charts[..., 0] / charts.mean(), tf.float32)

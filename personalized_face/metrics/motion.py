@@ -1,4 +1,4 @@
-"""Figures from per-frame motion: expression coefficients, head pose, correlation."""
+"""Figures from per-frame motion: coefficients, head pose, correlation, jitter."""
 
 import numpy as np
 
@@ -95,6 +95,47 @@ def correlation(first: Tensor, second: Tensor) -> float:
   if np.ptp(first) == 0 or np.ptp(second) == 0:
     return 0.0
   return float(np.corrcoef(first, second)[0, 1])
+
+
+def jitter(points: Tensor) -> float:
+  """How much points tremble: their mean absolute second difference over time.
+
+  mean_{f,p,c} |x_{f+1} - 2 x_f + x_{f-1}|. Motion at a constant speed has none; white
+  noise of standard deviation s has sqrt(12 / pi) s, about 2 s. What speeds up or turns
+  round adds to it, so compare figures of the same frames, where little moves.
+
+  Args:
+    points: [F, P, C] of successive frames, F at least 3.
+
+  Returns:
+    In the points' unit.
+  """
+  points = _float(points)
+  shapes.check(points, "[F, P, C]", "points")
+  if len(points) < 3:
+    raise ValueError(f"{len(points)} frames have no second difference")
+  return float(np.abs(np.diff(points, n=2, axis=0)).mean())
+
+
+def still_stretch(points: Tensor, length: int) -> slice:
+  """The successive frames in which points stay nearest to their mean place.
+
+  Args:
+    points: [F, P, C] of successive frames.
+    length: of the stretch, frames; all of them where there are no more.
+
+  Returns:
+    The first stretch with the least mean squared distance.
+  """
+  points = _float(points)
+  shapes.check(points, "[F, P, C]", "points")
+  length = min(length, len(points))
+  spread = [
+    points[first : first + length].var(axis=0).mean()
+    for first in range(len(points) - length + 1)
+  ]
+  first = int(np.argmin(spread))
+  return slice(first, first + length)
 
 
 def _float(values: Tensor) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A camera or a video, tracked as it comes.
 
     frames --FaceTracker--> Tracking --one-euro filter--> motion, row by row
-                                 +--PersonRenderer--> overlay --> window, video
+                                 +--live_pictures.py--> window, video
 
 Frames in which the face is lost have no place in the motion: its times leave them out.
 """
@@ -16,23 +16,21 @@ from typing import NamedTuple
 import numpy as np
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import PersonModel, Tracking
+from personalized_face.core.types import PersonModel
 from personalized_face.data.detector import FaceDetector
 from personalized_face.data.live import Every, Newest
 from personalized_face.data.video import VideoWriter
+from personalized_face.export.driven_face import DrivenFace
 from personalized_face.export.motion_stream import MotionStream
 from personalized_face.face_model.files import Motion
-from personalized_face.inference.reconstruct import model_person
-from personalized_face.inference.render import PersonRenderer
-from personalized_face.inference.sheets import into_source
 from personalized_face.inference.smoothing import TrackingFilter
 from personalized_face.inference.track import (
   FaceTracker,
-  TrackedFace,
   TrackFunction,
   person_geometry,
 )
 from personalized_face.inference.window import Window
+from personalized_face.pipelines.live_pictures import DrivenBeside, Overlay, Painter
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 
@@ -73,6 +71,7 @@ def track_live(
   overlay: str | None = None,
   rate: float = 30.0,
   window: Window | None = None,
+  driven: DrivenFace | None = None,
 ) -> tuple[Motion, Counts]:
   """Tracks until the source ends, the window is closed or a signal comes.
 
@@ -89,6 +88,8 @@ def track_live(
     overlay: a video (.mp4, .webm) of the frames with the face on them.
     rate: frames per second of that video, in which dropped frames repeat the last.
     window: shows the overlay.
+    driven: a face that is moved by the tracked one; it then stands beside the frame, in
+      video and window, and the frame is left as it is.
 
   Returns:
     The motion and what became of the frames.
@@ -100,8 +101,10 @@ def track_live(
   geometry = None if person is None else person_geometry(system, person)
   tracker = FaceTracker(system, detector, geometry, check_every, track)
   tracker.warm_up()
-  paint = _Painter(system, person) if overlay or window else None
-  smooth, lost, start = TrackingFilter(smoothing), 0, None
+  paint: Painter | None = None
+  if overlay or window:
+    paint = DrivenBeside(driven) if driven else Overlay(system, person)
+  smooth, lost, start = TrackingFilter(smoothing, system.camera), 0, None
   with contextlib.ExitStack() as stack:
     film = stack.enter_context(_Film(overlay, rate)) if overlay else None
     stack.enter_context(_closed_by_signals(source))
@@ -109,14 +112,14 @@ def track_live(
       start = time.perf_counter() if start is None else start
       face, tracking = tracker(frame.image), None
       if face is not None and face.seen:
-        tracking = smooth(face.tracking, frame.time)
+        tracking = smooth(face.tracking, face.square.box, frame.time)
         stream.add(frame.time, tracking, face.square.box, frame.image.shape[:2])
       else:
         lost += 1
         smooth.reset()
       if paint is None:
         continue
-      picture = frame.image if tracking is None else paint(frame.image, face, tracking)
+      picture = paint(frame.image, face, tracking)
       if film is not None:
         film.add(frame.time, picture)
       if window is not None and not window.show(picture):
@@ -130,22 +133,6 @@ def track_live(
       "face in view, at least some 100 pixels high."
     )
   return motion, counts
-
-
-class _Painter:
-  """Draws the tracked face on its frame."""
-
-  def __init__(self, system: PersonalizedFace, person: PersonModel | None):
-    self._system = system
-    self._renderer = None if person is None else PersonRenderer(system, person)
-
-  def __call__(
-    self, image: np.ndarray, face: TrackedFace, tracking: Tracking
-  ) -> np.ndarray:
-    if self._renderer is None:
-      person = model_person(self._system, face.crop[np.newaxis])
-      self._renderer = PersonRenderer(self._system, person)
-    return into_source(image, self._renderer(tracking), face.square)
 
 
 class _Film:

@@ -33,21 +33,30 @@ from personalized_face.fitting.fit import PersonFit, Schedule
 from personalized_face.fitting.frames import Frames, spread_in_pose_and_expression
 from personalized_face.fitting.solve_tracking import TrackingSolver, between
 from personalized_face.fitting.system import build_fitting_system
-from personalized_face.fitting.unseen import unseen
+from personalized_face.fitting.unseen import unseen, without_unseen
 from personalized_face.inference.reconstruct import Reconstruction, TrackedSource
 from personalized_face.inference.smoothing import smooth_tracking
+from personalized_face.pipelines.distillation import (
+  Distillation,
+  distill,
+  require_run,
+)
 from personalized_face.pipelines.known_expression import (
   expression_figures,
   known_expression,
 )
+from personalized_face.pipelines.motion_figures import motion_figures
 from personalized_face.pipelines.person_figures import person_figures
 from personalized_face.pipelines.person_frames import Source, read_person
 from personalized_face.progress import tqdm
+from personalized_face.rendering.camera import Camera
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 CONFIGURATION = "fitting/personalize.gin"
 HOLDOUTS = ("odd", "last_third")
 MAX_FRAMES = 96  # that are fitted
+TRACKER = "tracker"  # folder of the fine-tuned run
+_MEASURED_STEP = 8  # without a hold-out, a tracker is measured on every so many frames
 
 
 class FittedPerson(NamedTuple):
@@ -71,7 +80,7 @@ class FittedPerson(NamedTuple):
     for source in self.sources:
       tracked = source.tracked(self.tracking, self.fps)
       if source.is_video:
-        tracked = _smoothed(tracked, smoothing)
+        tracked = _smoothed(tracked, smoothing, self.system.camera)
       yield Reconstruction(self.person, tracked)
 
 
@@ -89,6 +98,7 @@ def personalize(
   detector: FaceDetector | None = None,
   max_frames: int = MAX_FRAMES,
   avatar: bool = False,
+  distill_run: str | None = None,
 ) -> dict[str, float]:
   """Fits a person and writes the run folder of export/run_folder.py.
 
@@ -100,23 +110,29 @@ def personalize(
     holdout: which ones, one of HOLDOUTS.
     ablation: one of fitting.ablation.ABLATIONS.
     blendshape_objs, frame_objs: see the run folder.
-    smoothing: strength of inference/smoothing.py on what is written; the figures are of
-      the motion as it was solved.
+    smoothing: strength of inference/smoothing.py on what is written; the figures, but
+      for smoothed_jitter_pixels, are of the motion as it was solved.
     detector: None takes MediaPipe's.
     max_frames: that are fitted; of the others only the motion is solved.
     avatar: also writes the files of export/avatar_folder.py.
+    distill_run: a run of pface_train whose TrackNet then learns the fitted motion; it
+      goes to <output_dir>/tracker, a run of its own. See distillation.py.
 
   Returns:
-    What metrics.json holds: the figures of person_figures; those of known_expression
-    where a synthetic clip has its truth beside it; frames_fit, frames_held_out, and the
-    minutes from the first frame read to the last file written, by the clock and of all
-    cores together; without `evaluate` counts and minutes alone.
+    What metrics.json holds: the figures of person_figures and motion_figures; those of
+    known_expression where a synthetic clip has its truth beside it; frames_fit,
+    frames_held_out, and the minutes from the first frame read to the last file written,
+    by the clock and of all cores together; without `evaluate` counts and minutes alone.
+    With a `distill_run` tracker_nme_percent, tracker_before_nme_percent: the median of
+    TrackNet alone on frames held out, after and before; distill_minutes.
 
   Raises:
     UserError: nothing to read, no face, too few frames to hold any out.
   """
   start, cpu_start = time.monotonic(), time.process_time()
   make_folder(output_dir)
+  if distill_run:
+    require_run(distill_run, load_template(template_name))
   fitted = fit_person(
     inputs, template_name, evaluate, holdout, ablation, detector, max_frames
   )
@@ -128,9 +144,14 @@ def personalize(
     "frames_held_out": len(fitted.held_out),
   }
   if evaluate:
-    figures |= _measure(fitted)
-    write_json(os.path.join(output_dir, "metrics.json"), figures)
+    figures |= _measure(fitted, smoothing)
+  settings = Distillation() if distill_run else None
   config.save_operative(os.path.join(output_dir, "config.gin"))
+  if settings:  # the last, since gin then holds that run's configuration
+    folder = os.path.join(output_dir, TRACKER)
+    figures |= _distill(fitted, distill_run, folder, settings)
+  if evaluate:
+    write_json(os.path.join(output_dir, "metrics.json"), figures)
   return figures
 
 
@@ -191,9 +212,11 @@ def write_person(
     save_person(path, fitted.person, fitted.system.template)
 
 
-def _smoothed(source: TrackedSource, strength: float) -> TrackedSource:
+def _smoothed(source: TrackedSource, strength: float, camera: Camera) -> TrackedSource:
   motion = source.motion
-  steady = smooth_tracking(motion.tracking, motion.times, strength)
+  steady = smooth_tracking(
+    motion.tracking, motion.boxes, motion.times, strength, camera
+  )
   return source._replace(motion=motion._replace(tracking=steady))
 
 
@@ -244,7 +267,8 @@ def _fit(
       bar.update()
 
     fit.run(schedule, phases, show)
-  person, known = fit.person(), fit.tracking.all()
+  known = fit.tracking.all()
+  person = without_unseen(fit.person(), known)
   tracking = Tracking(
     *(np.zeros([frames.count, *value.shape[1:]], np.float32) for value in known)
   )
@@ -269,13 +293,42 @@ def _put(tracking: Tracking, rows: np.ndarray, values: Tracking) -> None:
     into[rows] = value
 
 
-def _measure(fitted: FittedPerson) -> dict[str, float | None]:
+def _distill(
+  fitted: FittedPerson, run_dir: str, output_dir: str, settings: Distillation
+) -> dict[str, float]:
+  """Fine-tunes a run's tracker; its figures, on frames that it did not learn from."""
+  start, measured = time.monotonic(), fitted.held_out
+  learned = np.setdiff1d(np.arange(fitted.frames.count), measured)
+  if not len(measured):
+    measured = learned[_MEASURED_STEP // 2 :: _MEASURED_STEP]
+    learned = np.setdiff1d(learned, measured)
+  found = distill(
+    run_dir,
+    output_dir,
+    fitted.person,
+    fitted.frames,
+    fitted.tracking,
+    learned,
+    measured,
+    settings,
+  )
+  return {
+    "tracker_nme_percent": found.after,
+    "tracker_before_nme_percent": found.before,
+    "distill_minutes": round((time.monotonic() - start) / 60, 2),
+  }
+
+
+def _measure(fitted: FittedPerson, smoothing: float) -> dict[str, float | None]:
   """The figures of the held-out frames, beside the prior on the same frames."""
   system, held_out = fitted.system, fitted.held_out
   part = fitted.frames.take(held_out)
   prior = _solve(TrackingSolver(system, None), part, "tracking the prior")
   motion = Tracking(*(value[held_out] for value in fitted.tracking))
   figures = person_figures(system, fitted.person, motion, prior, part)
+  figures |= motion_figures(
+    system, fitted.person, fitted.tracking, fitted.sources, held_out, smoothing
+  )
   truth = known_expression(fitted.sources, system.template)
   if truth is None:
     return figures

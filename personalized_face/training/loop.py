@@ -87,6 +87,7 @@ def train(
   with record_damage.named(records_dir), Interruption() as interruption:
     for index, name in enumerate(stages):
       stage, weights = configured_stage(name)
+      groups = stage.groups_per_batch or groups_per_batch
       trainer = Trainer(system, stage, face_loss, weights, micro_batches)
       checkpoints = Checkpoints(run_dir, trainer, keep_checkpoints, writes)
       start = checkpoints.restore()
@@ -97,7 +98,7 @@ def train(
         _stage_data,
         name,
         records_dir,
-        groups_per_batch=groups_per_batch,
+        groups_per_batch=groups,
         frames_per_group=frames_per_group,
         # Each stage walks the data in an order of its own.
         seed=seed + index,
@@ -115,13 +116,13 @@ def train(
         run_dir,
         functools.partial(_names, batches),
         HeldOut(trainer, records_dir, held_out_frames),
-        groups_per_batch * frames_per_group,
+        groups * frames_per_group,
       )
       with bfloat16_convolutions(bfloat16):
         terms = stage_loop.run(
           distribution.spread(
             functools.partial(batches, skip_batches=start),
-            groups_per_batch,
+            groups,
             stage.steps - start,
             micro_batches,
           )

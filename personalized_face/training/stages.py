@@ -39,6 +39,7 @@ class Stage:
       the last values.
     track_net_share: TrackNet's learning rate as a share of the others'. A tracker that
       knows its work already unlearns it at the rate that ModelNet begins with.
+    groups_per_batch: B of this stage; None: of the training.
     loss_scale: the loss is multiplied by it before, and the gradient divided by it
       after differentiation, so that float16 does not lose small gradients; None for
       float32 and bfloat16. A power of 2, such as 1024.
@@ -57,6 +58,7 @@ class Stage:
   gradient_clip_norm: float | None = None
   ema_momentum: float | None = None
   track_net_share: float = 1.0
+  groups_per_batch: int | None = None
   loss_scale: float | None = None
 
   def variables(self, system: PersonalizedFace) -> list[tf.Variable]:

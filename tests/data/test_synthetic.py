@@ -9,7 +9,7 @@ from helpers import toy_template
 from personalized_face.authoring.cache import load_template
 from personalized_face.core import rotation
 from personalized_face.core.types import PersonModel, Tracking
-from personalized_face.data import records, synthetic_head
+from personalized_face.data import records, specs, synthetic_head
 from personalized_face.data.clip import Preparation
 from personalized_face.data.crop import Square, crop_image, landmark_box
 from personalized_face.data.detector import MediaPipeDetector, landmarks_68
@@ -61,6 +61,13 @@ def test_gestures_come_again():
   first, again = (motion(NAMES, times + shift).expression for shift in (0, PERIOD))
   assert first.max() > 0.1
   np.testing.assert_allclose(first, again, atol=1e-6)  # float32
+
+
+def test_gestures_show_every_group_of_table_3():
+  groups = specs.load("expressions", "table3", ("groups",))["groups"]
+  names = [stem for stems in groups.values() for stem in stems]
+  shown = motion(names, np.arange(0, PERIOD, 0.1), seed=4).expression.max(axis=0)
+  assert min(shown) > 0.5, dict(zip(names, shown, strict=True))
 
 
 def test_person_is_fixed_by_its_seed():

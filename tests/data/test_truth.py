@@ -12,15 +12,16 @@ from test_records import toy_clip, write_toy_records
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.rotation import euler_from_matrix, transform
-from personalized_face.core.types import Batch, Tracking
+from personalized_face.core.types import Batch, PersonModel, Tracking
 from personalized_face.data import corpus_spec, record_format, records
 from personalized_face.data import truth as truth_module
 from personalized_face.data.augment import Jitter
 from personalized_face.data.crop import Square, to_crop
 from personalized_face.data.dataset import make_dataset, make_eval_dataset
-from personalized_face.data.truth import FrameTruth, Truth, in_crop
+from personalized_face.data.frame_truth import FrameTruth, in_crop
+from personalized_face.data.truth import MAP_SIDE, Truth
 from personalized_face.evaluation.synthetic import pose_in_box
-from personalized_face.face_model.files import Motion, save_motion
+from personalized_face.face_model.files import Motion, save_motion, save_person
 from personalized_face.rendering.camera import Camera, project
 
 
@@ -42,7 +43,15 @@ def toy_truth(count, blendshapes=("a", "b", "c"), template_hash="0123"):
     translation=values(3),
     light=values(9, 3),
     camera=values(3),
+    neutral_correction=_toy_map(0.1),
+    static_albedo=_toy_map(0.5),
   )
+
+
+def _toy_map(level):
+  """Every texel of a row alike, and no two rows."""
+  rows = level + np.linspace(0, 0.1, MAP_SIDE, dtype=np.float32)
+  return np.tile(rows[:, None, None], (1, MAP_SIDE, 3))
 
 
 def clip_with_truth(count, **kwargs):
@@ -88,6 +97,18 @@ def _write_motion(path, count, fps=10.0):
   save_motion(str(path), motion, toy_template())
 
 
+def _write_person(path):
+  template = toy_template()
+  maps = template.uv_size, template.uv_size
+  person = PersonModel(
+    np.full([*maps, 3], 0.25),
+    np.zeros([*maps, template.num_blendshapes, 3]),
+    np.full([*maps, 3], 0.5),
+    np.zeros([*maps, template.num_blendshapes, 3]),
+  )
+  save_person(str(path), person, template)
+
+
 @pytest.fixture
 def clip(tmp_path):
   """A toy video of 20 frames with its truth, in a folder of its own."""
@@ -95,7 +116,7 @@ def clip(tmp_path):
   folder.mkdir()
   toy_video(folder / "ann.mp4")
   _write_motion(folder / "ann_motion.npz", 20)
-  (folder / "ann_person.npz").write_bytes(b"a person")
+  _write_person(folder / "ann_person.npz")
   return folder
 
 
@@ -116,6 +137,9 @@ def test_preparation_joins_truth_and_frames(clip, tmp_path):
     assert truth.template_hash == toy_template().hash
     assert truth.blendshapes == toy_template().blendshape_names
     assert truth.person == "ann_person.npz" and len(truth.person_sha256) == 64
+    assert truth.neutral_correction.shape == (MAP_SIDE, MAP_SIDE, 3)
+    assert (truth.neutral_correction == 0.25).all()
+    assert (truth.static_albedo == 0.5).all()
     for square, camera in zip(frames.squares, truth.camera, strict=True):
       seen = project(point, Camera(32, 32, *camera.tolist())).numpy()
       want = to_crop(in_clip, Square(*square.tolist()), 32)
@@ -134,6 +158,8 @@ def test_readable_without_this_package(clip, tmp_path):
   for name, size in (("expression", 3), ("rotation", 3), ("light", 27), ("camera", 3)):
     assert len(found[f"truth_{name}"].float_list.value) == frames * size
     assert features[f"truth_{name}"].startswith("float32 [F, ")
+  for name in ("neutral_correction", "static_albedo"):
+    assert len(found[f"truth_{name}"].float_list.value) == MAP_SIDE**2 * 3
 
 
 @pytest.mark.parametrize(
@@ -146,6 +172,7 @@ def test_readable_without_this_package(clip, tmp_path):
       r"ann_motion.npz says nothing of its clip at 1.50 s",
     ),
     (lambda clip: (clip / "ann_person.npz").unlink(), "ann_person.npz cannot be read"),
+    (lambda clip: (clip / "ann_person.npz").write_text("no"), "not a readable person"),
   ],
 )
 def test_lost_truth_is_said_and_can_come_back(clip, tmp_path, spoil, reason):
@@ -158,7 +185,7 @@ def test_lost_truth_is_said_and_can_come_back(clip, tmp_path, spoil, reason):
   with pytest.raises(UserError, match="The clip ann of .* has no ground truth"):
     make_dataset(str(tmp_path / "out"), truth=True)
   _write_motion(clip / "ann_motion.npz", 20)
-  (clip / "ann_person.npz").write_bytes(b"a person")
+  _write_person(clip / "ann_person.npz")
   info = _prepare([str(clip)], tmp_path / "out", corpus="synthetic")
   assert info["truth"] == 20 and info["run"]["prepared"] == 1
 
@@ -201,6 +228,8 @@ def test_batches_that_know_the_truth(tmp_path):
   found = next(iter(still)).truth
   np.testing.assert_array_equal(found.expression, truth.tracking.expression)
   assert found.rotation.shape == [1, 3, 3, 3]
+  np.testing.assert_array_equal(found.neutral_correction[0], _toy_map(0.1))
+  np.testing.assert_array_equal(found.static_albedo[0], _toy_map(0.5))
   gin.parse_config("Jitter.shift = 0.1")
   try:
     plain = make_dataset(folder, **options)
@@ -226,6 +255,7 @@ def test_truth_moves_with_the_crop():
       light=np.zeros([count, 9, 3], np.float32),
     ),
     (rng.uniform(20, 40, size=(count, 3)) + [200, 0, 0]).astype(np.float32),
+    *[_toy_map(0.1)] * 2,
   )
 
   def projected(truth):
@@ -259,9 +289,8 @@ def test_rotation_in_the_crop_is_that_of_the_evaluation():
   cameras = truth_module._crop_cameras(np.tile(box, (5, 1)), squares, 112)
   light, translation = np.zeros([5, 9, 3]), np.zeros([5, 3])
   tracking = Tracking(np.zeros([5, 2]), rotations, translation, light)
-  single = tf.nest.map_structure(
-    lambda part: tf.constant(part, tf.float32), FrameTruth(tracking, cameras)
-  )
+  truth = FrameTruth(tracking, cameras, *[_toy_map(0.1)] * 2)
+  single = tf.nest.map_structure(lambda part: tf.constant(part, tf.float32), truth)
   found = in_crop(single, 112).rotation
   for i, (left, top, side) in enumerate(squares):
     other = np.array([left, top, left + side, top + side])
@@ -284,6 +313,15 @@ def test_truth_of_other_shapes_exception_raised(tmp_path):
       make_dataset(folder, **options, known_blendshapes=("a", "b", "c"))
   finally:
     gin.clear_config()
+  stranger = clip_with_truth(9)
+  nobody = np.zeros([0, MAP_SIDE, 3], np.float32)
+  unknown = stranger.truth._replace(neutral_correction=nobody)
+  with pytest.raises(UserError, match="or none of its person"):
+    make_dataset(
+      write_toy_records(bare, [stranger._replace(truth=unknown)]),
+      **options,
+      known_blendshapes=("a", "b", "c"),
+    )
   with pytest.raises(UserError, match="has no ground truth"):
     make_dataset(
       write_toy_records(bare, [toy_clip(9)]),

@@ -11,10 +11,10 @@ from toy_clip import StubDetector, picture, straight_path, write_clip
 from personalized_face.core.errors import UserError
 from personalized_face.data.gltf import read_gltf
 from personalized_face.export.avatar_folder import write_avatar_folder
+from personalized_face.export.clip import clip_crops
 from personalized_face.export.files import write_png
 from personalized_face.export.live_link import is_live_link, read_live_link_csv
 from personalized_face.export.run_folder import write_reconstruction
-from personalized_face.export.view import clip_crops
 
 FRAMES = 5
 

@@ -251,6 +251,9 @@ def test_retarget_to_a_bare_mesh_and_again_to_what_it_made(tmp_path):
   shapes = second.character.displacements
   np.testing.assert_allclose(shapes, first.character.displacements, atol=1.1e-6)
   assert json.loads((tmp_path / "out" / "landmarks.json").read_text())
+  # Of a motion alone the driver is not seen.
+  metrics = json.loads((tmp_path / "again" / "metrics.json").read_text())
+  assert metrics == second.metrics and metrics["mouth_opening_correlation"] is None
   with pytest.raises(UserError, match="no list of 68 of the mesh's"):
     read_landmarks(str(tmp_path / "m.json"), count)
   (tmp_path / "marks.json").write_text(json.dumps(doll.landmarks.tolist()))

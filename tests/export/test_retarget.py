@@ -14,11 +14,9 @@ from toy_clip import (
 )
 
 from personalized_face.core.errors import UserError
-from personalized_face.data.detector import NUM_MESH_POINTS, landmarks_68
 from personalized_face.data.video import read_frames
 from personalized_face.export.retarget import (
   open_driver,
-  opening_metrics,
   retarget,
   target_person,
 )
@@ -92,35 +90,6 @@ def test_retarget_moves_the_target_as_the_driver(system, clip, tmp_path):
   assert metrics == driven.metrics
 
 
-def _mesh(mouth: float, eye: float) -> np.ndarray:
-  """A mesh of 478 points whose 68 have these openings, pixels."""
-  numbered = np.repeat(np.arange(NUM_MESH_POINTS, dtype=np.float32)[:, None], 3, 1)
-  ibug = landmarks_68(numbered)[:, 0].astype(int)
-  points = np.zeros([NUM_MESH_POINTS, 3], np.float32)
-  points[ibug] = np.random.default_rng(0).uniform(0, 100, [68, 3])
-  points[ibug[62]], points[ibug[66]] = (50, 70, 0), (50, 70 + mouth, 0)
-  for upper, lower, x in ((37, 41, 20), (38, 40, 25), (43, 47, 70), (44, 46, 75)):
-    points[ibug[upper]], points[ibug[lower]] = (x, 40, 0), (x, 40 + eye, 0)
-  return points
-
-
-def test_opening_metrics_follow_the_driver():
-  openings = [(2.0, 4.0), (5.0, 3.0), (11.0, 5.0), (3.0, 1.0)]
-  detected = [_mesh(mouth, eye) for mouth, eye in openings]
-  driven = np.stack([landmarks_68(_mesh(3 * m, 9 - e)) for m, e in openings])
-  metrics = opening_metrics(detected, driven)
-  assert metrics["mouth_opening_correlation"] == 1.0
-  assert metrics["right_eye_opening_correlation"] == -1.0
-  assert metrics["left_eye_opening_correlation"] == -1.0
-  # A frame without a detected face takes no part.
-  driven[1] = driven[2]
-  detected[1] = None
-  metrics = opening_metrics(detected, driven)
-  assert metrics["mouth_opening_correlation"] == 1.0
-  assert metrics["frames_with_detected_face"] == 3
-  assert opening_metrics([None], driven[:1])["mouth_opening_correlation"] is None
-
-
 def test_retarget_from_a_motion_file_is_the_same(system, clip, tmp_path):
   write_reconstruction(system, [clip], str(tmp_path / "run"), StubDetector())
   sources = {"video": clip, "npz": str(tmp_path / "run" / "motion.npz")}
@@ -137,6 +106,33 @@ def test_retarget_from_a_motion_file_is_the_same(system, clip, tmp_path):
   assert metrics["frames"] == 8 and metrics["mouth_opening_correlation"] is None
   video = list(read_frames(str(tmp_path / "npz" / "driven.mp4"), None))
   assert video[0].image.shape == (SIZE, SIZE, 3)
+
+
+def test_retarget_from_a_folder_with_its_clip_is_as_from_the_clip(
+  system, clip, tmp_path
+):
+  run = str(tmp_path / "run")
+  write_reconstruction(system, [clip], run, StubDetector())
+  results = [
+    retarget(
+      system,
+      open_driver(system, sources, StubDetector(), clip=of),
+      run,
+      str(tmp_path / "out"),
+      StubDetector(),
+    )
+    for sources, of in (([clip], None), ([run], clip))
+  ]
+  assert results[1].metrics == results[0].metrics
+  assert results[1].metrics["mouth_opening_correlation"] is not None
+  np.testing.assert_array_equal(results[1].driver.crops, results[0].driver.crops)
+  video = list(read_frames(str(tmp_path / "out" / "driven.mp4"), None))
+  assert video[0].image.shape == (SIZE, 2 * SIZE, 3)
+  with pytest.raises(UserError, match="A clip goes with a motion"):
+    open_driver(system, [clip], StubDetector(), clip=clip)
+  write_clip(tmp_path / "short.mp4", straight_path(2))
+  with pytest.raises(UserError, match="is not the clip of this motion"):
+    open_driver(system, [run], StubDetector(), clip=str(tmp_path / "short.mp4"))
 
 
 def test_open_driver_adjusts_the_motion(system, clip):

@@ -121,6 +121,9 @@ def test_view_in_a_browser(system, person, motion, page, tmp_path):
   pictures = [np.asarray(Image.open(folder / f"{i}.png")) for i in range(len(steps))]
   faces = [p[12:492, 12:492, :3].astype(int) for p in pictures]
   assert faces[1].std() > 10
+  # The painted eye: no other part is as bright and as grey, the page's ground brighter.
+  sclera = np.abs(faces[4] - [214, 207, 199]).max(axis=-1) < 6
+  assert sclera.any()
   # Random pictures are far from any face: the error map is of its red end.
   red, green, blue = np.moveaxis(faces[10], -1, 0)
   assert ((red > 2 * green) & (red > 2 * blue)).mean() > 0.1

@@ -110,6 +110,19 @@ def test_eq_2_against_loops(model):
   np.testing.assert_allclose(got, _eq_2(person, w), atol=2e-6)
 
 
+def test_albedo_of_masked_maps_serves_frame_after_frame(model):
+  person, w = _random_person(batch=1), _random_expression(batch=1, frames=3)
+  masked = model.person_albedo(_tensors(person))
+  texel, i, c = 9 * _TEMPLATE.uv_size + 11, 1, 2
+  want = _TEMPLATE.attention_masks[9, 11, i] * person.dynamic_albedo[0, 9, 11, i, c]
+  assert abs(want) > 1e-3 and _TEMPLATE.attention_masks[9, 11, i] < 0.99
+  np.testing.assert_allclose(masked.dynamic[0, texel, i, c], want, rtol=1e-6)
+  for frame in range(3):
+    got = model.blend_albedo(masked, w[:, frame : frame + 1])
+    # float32 against float64, as in Eq. 2's test above.
+    np.testing.assert_allclose(got[:, 0], _eq_2(person, w)[:, frame], atol=2e-6)
+
+
 def test_offsets_are_what_the_names_say(model):
   person = _random_person(batch=1)
   neutral, blendshapes = model.vertex_offsets(_tensors(person))

@@ -13,6 +13,7 @@ from personalized_face.face_model.files import (
   Motion,
   load_motion,
   load_person,
+  load_person_as_is,
   save_motion,
   save_person,
 )
@@ -80,6 +81,18 @@ def test_person_round_trip(tmp_path):
       getattr(loaded, name), getattr(person, name), rtol=2**-11, atol=6e-8
     )
   assert os.listdir(tmp_path / "new" / "folder") == ["person.npz"]
+
+
+def test_person_without_its_template(tmp_path):
+  path = str(tmp_path / "person.npz")
+  save_person(path, _person(), _TEMPLATE)
+  for found, want in zip(
+    load_person_as_is(path), load_person(path, _TEMPLATE), strict=True
+  ):
+    np.testing.assert_array_equal(found, want)
+  _edit(path, static_albedo=np.zeros([3, 3, 3], np.float32))
+  with pytest.raises(UserError, match="static_albedo is .* expected"):
+    load_person_as_is(path)
 
 
 def test_person_saved_twice_is_the_same(tmp_path):

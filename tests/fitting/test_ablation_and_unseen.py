@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from personalized_face.core.types import Tracking
+from personalized_face.core.types import PersonModel, Tracking
 from personalized_face.fitting.ablation import ablated
 from personalized_face.fitting.fit import Phase
-from personalized_face.fitting.unseen import unseen
+from personalized_face.fitting.unseen import unseen, without_unseen
 from personalized_face.losses.total import LossWeights
 
 PHASES = [
@@ -39,3 +39,16 @@ def test_what_was_not_shown_is_said():
   still = tracking._replace(rotation=rotation * 0, expression=expression + 0.3)
   (sentence,) = unseen(still, names)
   assert sentence.startswith("The head turns by 0 degrees only")
+
+
+def test_what_was_hardly_shown_is_hardly_corrected():
+  expression = np.float32([[0.1, 0.0, 0.8], [0.05, 0.0, 0.3]])
+  tracking = Tracking(expression, np.zeros([2, 3]), np.zeros([2, 3]), None)
+  ones = np.ones([4, 4, 3, 3], np.float32)  # [U, U, K, 3]
+  person = PersonModel(ones[:, :, 0], ones, 2 * ones[:, :, 0], 3 * ones)
+  kept = without_unseen(person, tracking)
+  # 0.1 of the 0.25 that show a blendshape; nothing; all.
+  np.testing.assert_allclose(kept.blendshape_corrections[1, 2, :, 0], [0.4, 0, 1])
+  np.testing.assert_allclose(kept.dynamic_albedo[3, 0, :, 2], [1.2, 0, 3], rtol=1e-6)
+  np.testing.assert_array_equal(kept.neutral_correction, person.neutral_correction)
+  np.testing.assert_array_equal(kept.static_albedo, person.static_albedo)

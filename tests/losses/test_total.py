@@ -6,13 +6,21 @@ from helpers import toy_template
 from scipy.spatial.transform import Rotation
 
 from personalized_face.core import topology
-from personalized_face.core.types import Batch, Known, Outputs, Rendering, Tracking
+from personalized_face.core.types import (
+  Batch,
+  Known,
+  Outputs,
+  PersonModel,
+  Rendering,
+  Tracking,
+)
 from personalized_face.losses.landmark import landmark_loss, landmark_weights
 from personalized_face.losses.parsing import parsing_loss
 from personalized_face.losses.photometric import image_gradient_loss, photometric_loss
 from personalized_face.losses.regularization import regularization_loss
 from personalized_face.losses.smoothness import shape_smoothness_loss
 from personalized_face.losses.total import FaceLoss, LossWeights
+from personalized_face.template.attention import bake_to_uv
 
 _SIZE = 8
 PAPER = (200.0, 200.0, 0.1, 50.0, 2.5, 1.5, 1e-3, 0.02)
@@ -68,7 +76,7 @@ def _face_loss(**arguments):
 
 
 def test_loss_weights_are_the_papers():
-  assert LossWeights() == (*PAPER, *[0.0] * 3)
+  assert LossWeights() == (*PAPER, *[0.0] * 5)
 
 
 def test_loss_weights_by_gin_scope():
@@ -135,7 +143,8 @@ def test_truth_is_a_term_where_it_is_known():
   angles = np.random.default_rng(1).uniform(-0.5, 0.5, size=(2, 3, 3))
   matrices = Rotation.from_euler("xyz", angles.reshape(-1, 3)).as_matrix()
   dark = np.zeros([2, 3, 9, 3])
-  still = Known(np.zeros([2, 3, 3]), np.tile(np.eye(3), (2, 3, 1, 1)), dark)
+  flat = np.zeros([2, 4, 4, 3], np.float32)
+  still = Known(np.zeros([2, 3, 3]), np.tile(np.eye(3), (2, 3, 1, 1)), dark, flat, flat)
   tracking = outputs.tracking._replace(rotation=tf.constant(angles, tf.float32))
   outputs = outputs._replace(tracking=tracking)
   weights = LossWeights(
@@ -155,9 +164,33 @@ def test_truth_is_a_term_where_it_is_known():
   summed = 2 * expression + 3 * rotation + 4 * light
   assert float(total) == pytest.approx(summed, rel=1e-5)
   matrices = matrices.reshape(2, 3, 3, 3).astype(np.float32)
-  same = Known(tracking.expression, matrices, tracking.light)
+  same = Known(tracking.expression, matrices, tracking.light, flat, flat)
   found = face_loss(outputs, batch._replace(truth=same), weights)[0]
   assert float(found) == pytest.approx(0, abs=1e-5)
+
+
+def test_maps_of_known_persons():
+  outputs, batch = _scene()
+  template = toy_template()
+  size = template.uv_size
+  rng = np.random.default_rng(1)
+  draw = lambda *shape: rng.uniform(size=shape).astype(np.float32)  # noqa: E731
+  neutral, albedo = draw(2, size, size, 3), draw(2, size, size, 3)
+  still = PersonModel(neutral, None, albedo, None)
+  coarse = albedo.reshape(2, size // 2, 2, size // 2, 2, 3)[:, :, 0, :, 0]
+  known = Known(draw(2, 3, 3), draw(2, 3, 3, 3), draw(2, 3, 9, 3), 0 * neutral, coarse)
+  weights = LossWeights(*[0] * 8, true_neutral=2.0, true_albedo=3.0)
+  outputs = outputs._replace(person=still)
+  total, terms = _face_loss()(outputs, batch._replace(truth=known), weights)
+  ones = np.ones([template.num_vertices, 1])
+  inside = bake_to_uv(ones, template.uv, template.triangles, size, dilate=1)[..., 0]
+  assert 0 < inside.mean() < 1  # else the mask is not tested
+  there = np.linalg.norm(neutral, axis=-1)[:, inside > 0].mean()
+  assert float(terms["true_neutral"]) == pytest.approx(there, rel=1e-5)
+  large = tf.image.resize(coarse, [size, size]).numpy()
+  off = np.linalg.norm(albedo - large, axis=-1)[:, inside > 0].mean()
+  assert float(terms["true_albedo"]) == pytest.approx(off, rel=1e-5)
+  assert float(total) == pytest.approx(2 * there + 3 * off, rel=1e-5)
 
 
 def test_zero_weight_is_not_evaluated():

@@ -7,7 +7,9 @@ from personalized_face.metrics.motion import (
   correlation,
   euler_errors_degrees,
   expression_mae,
+  jitter,
   rotation_error_degrees,
+  still_stretch,
 )
 
 
@@ -73,3 +75,32 @@ def test_motion_metrics_exception_raised():
     correlation(np.zeros(3), np.zeros(4))
   with pytest.raises(ValueError, match="shapes"):
     expression_mae(np.zeros((3, 56)), np.zeros((1, 56)))
+
+
+def test_jitter_preset():
+  points = np.zeros([5, 2, 2])
+  points[:, 0, 0] = 3.0 * np.arange(5)  # at a constant speed
+  points[2, 1, 1] = 0.5  # one tremble: 0.5, -1, 0.5
+  # 2 over 3 second differences of 2 points with 2 coordinates.
+  assert jitter(points) == pytest.approx(2 / 12, abs=1e-15)
+
+
+def test_jitter_of_noise_is_what_the_docstring_says():
+  noise = np.random.default_rng(0).normal(0, 0.3, [2000, 8, 2])
+  # Some 30,000 dependent samples: within a percent.
+  assert jitter(noise) == pytest.approx(np.sqrt(12 / np.pi) * 0.3, rel=0.02)
+
+
+def test_jitter_exception_raised():
+  with pytest.raises(ValueError, match="2 frames have no second difference"):
+    jitter(np.zeros([2, 4, 2]))
+
+
+def test_still_stretch_is_where_the_points_rest():
+  points = np.repeat(np.sin(np.arange(20.0))[:, np.newaxis, np.newaxis], 3, axis=1)
+  points[7:12] = 0.4
+  assert still_stretch(points, 5) == slice(7, 12)
+  assert still_stretch(points, 100) == slice(0, 20)
+  # Moving on slowly is not resting: the place counts, not the jitter.
+  points[7:12, :, 0] += np.arange(5)[:, np.newaxis]
+  assert still_stretch(points, 5) != slice(7, 12)

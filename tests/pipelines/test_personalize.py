@@ -6,11 +6,13 @@ import os
 import gin
 import numpy as np
 import pytest
+import tensorflow as tf
 from toy_clip import (
   StubDetector,
   picture,
   small_template,
   straight_path,
+  toy_system,
   write_clip,
 )
 
@@ -27,6 +29,7 @@ from personalized_face.face_model.files import (
 )
 from personalized_face.pipelines.person_frames import read_person
 from personalized_face.pipelines.personalize import CONFIGURATION, personalize
+from personalized_face.training.checkpoints import load_system
 
 QUICK = (
   "build_fitting_system.jit_compile_renderer = False",
@@ -88,6 +91,10 @@ def test_a_clip_becomes_a_run_folder_with_figures(tmp_path):
     "prior_nme_percent",
     "prior_photometric_255",
     "turned_triangles_percent",
+    "jitter_pixels",
+    "detector_jitter_pixels",
+    "mouth_opening_correlation",
+    "eye_opening_correlation",
     "minutes",
   ):
     assert np.isfinite(figures[key]), key
@@ -167,6 +174,32 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch, inputs, message):
   write_png(str(tmp_path / "faceless.png"), picture(None))
   with pytest.raises(UserError, match=message):
     personalize(inputs, str(tmp_path / "out"), detector=StubDetector())
+
+
+def test_distill_leaves_a_run_that_tracks(tmp_path):
+  clip, out = str(tmp_path / "clip.mp4"), str(tmp_path / "out")
+  name, template, run = str(tmp_path / "toy.npz"), small_template(), tmp_path / "run"
+  template.save(name)
+  write_clip(clip, straight_path(20))
+  with pytest.raises(UserError, match="run is not a finished run"):
+    personalize([clip], out, name, detector=StubDetector(), distill_run=str(run))
+  run.mkdir()
+  template.save(str(run / "template.npz"))
+  (run / "config.gin").write_text(
+    "build_system.image_size = 64\nbuild_system.model_net_width = 0.1\n"
+    "build_system.track_net_width = 0.1\nbuild_system.track_net_hidden = 8\n"
+  )
+  checkpoint = tf.train.Checkpoint(system=toy_system())
+  tf.train.CheckpointManager(checkpoint, str(run / "stage1"), 1).save(0)
+  config.parse([CONFIGURATION], [*QUICK, "Distillation.steps = 2"])
+  figures = personalize(
+    [clip], out, name, detector=StubDetector(), distill_run=str(run)
+  )
+  assert figures["tracker_nme_percent"] != figures["tracker_before_nme_percent"]
+  with open(os.path.join(out, "config.gin")) as file:
+    assert "Distillation.steps = 2" in file.read()
+  system = load_system(os.path.join(out, "tracker"))
+  load_person(os.path.join(out, "person.npz"), system.template)
 
 
 def test_one_photo_cannot_be_held_out(tmp_path):

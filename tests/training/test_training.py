@@ -291,6 +291,23 @@ def test_gin_moves_the_crops_of_one_stage_alone(records_dir, tmp_path, monkeypat
   assert shifts == [0.1, 0.0]
 
 
+def test_a_stage_has_its_own_size_of_batch(records_dir, tmp_path, monkeypatch):
+  short = ("stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
+  configure(tmp_path, "stage1/Stage.groups_per_batch = 3", *short)
+  sizes = []
+  step = Trainer.step_fn
+
+  def spy(self, batch, *stop):
+    sizes.append((self.stage.name, batch.images.shape[0]))
+    return step(self, batch, *stop)
+
+  monkeypatch.setattr(Trainer, "step_fn", spy)
+  system = toy_system()
+  claim_run_dir(str(tmp_path / "run"), system.template)
+  train(system, records_dir, str(tmp_path / "run"))
+  assert dict(sizes) == {"stage1": 3, "stage2": 2}
+
+
 def test_compiling_a_step_says_nothing(records_dir, tmp_path, monkeypatch, capfd):
   configure(tmp_path, "stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
   step, compiled = Trainer.step_fn, []

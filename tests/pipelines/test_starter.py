@@ -1,0 +1,123 @@
+"""Weights in half precision: packed from a run, and a run again."""
+
+import os
+
+import numpy as np
+import pytest
+
+from personalized_face import config
+from personalized_face.authoring.cache import load_template
+from personalized_face.core.errors import UserError
+from personalized_face.pipelines import starter
+from personalized_face.systems.personalized_face import build_system
+from personalized_face.template.resize import with_uv_size
+from personalized_face.training.checkpoints import load_system
+
+CONFIG = [
+  "build_system.image_size = 32",
+  "build_system.model_net_width = 0.125",
+  "build_system.track_net_width = 0.125",
+  "build_system.track_net_hidden = 16",
+  "build_system.rasterizer = 'xla'",
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A run folder of random networks, and the system in it."""
+  folder = tmp_path_factory.mktemp("starter") / "run"
+  config.parse([], CONFIG)
+  system = build_system(with_uv_size(load_template(), 16))
+  rng = np.random.default_rng(0)
+  for variable in starter._variables(system):
+    variable.assign(rng.normal(size=variable.shape))
+  packed = str(folder.parent / "tiny.npz")
+  starter.write_run(system, str(folder), "\n".join(CONFIG))
+  starter.pack(str(folder), packed)
+  return system, packed
+
+
+def test_packed_weights_are_a_run_again(run, tmp_path):
+  system, packed = run
+  starter.unpack(packed, str(tmp_path / "again"))
+  found = load_system(str(tmp_path / "again"))
+  assert found.template.uv_size == 16
+  for there, here in zip(
+    starter._variables(found), starter._variables(system), strict=True
+  ):
+    # Half precision keeps 11 bits; what is small keeps all.
+    tolerance = 2**-11 if there.numpy().size >= 4096 else 0
+    np.testing.assert_allclose(there, here, rtol=tolerance, atol=2**-24)
+  picture = np.random.default_rng(1).uniform(size=(1, 32, 32, 3)).astype(np.float32)
+  np.testing.assert_allclose(
+    found.track(picture).rotation, system.track(picture).rotation, atol=2e-2
+  )
+
+
+def test_a_name_is_unpacked_once(run, tmp_path, monkeypatch):
+  _, packed = run
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  monkeypatch.setattr(starter, "_FOLDER", os.path.dirname(packed))
+  assert starter.names() == ["tiny"]
+  folder = starter.run_folder("tiny")
+  assert os.path.dirname(folder) == str(tmp_path / "personalized_face")
+  before = os.path.getmtime(os.path.join(folder, "config.gin"))
+  assert starter.run_folder("tiny") == folder
+  assert os.path.getmtime(os.path.join(folder, "config.gin")) == before
+  assert starter.run_folder(packed) == folder  # by its path
+  assert starter.run_folder("runs/mine") == "runs/mine"
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "tiny").mkdir()
+  assert starter.run_folder("tiny") == "tiny"  # a folder of one's own goes first
+
+
+@pytest.mark.parametrize(
+  "changes, reason",
+  [
+    ({"0003": None}, "array 3 is not that of"),
+    ({"0003": np.zeros([1, 2])}, "array 3 is not that of"),
+    ({"0000": "nan"}, "array 0 has what is no number"),
+    ({"9999": None, "config": None}, "'config"),
+    ({"format_version": np.array(99)}, "format 99"),
+    (
+      {"template_hash": np.array("0123"), "vertices": np.zeros([2, 3])},
+      "a default template that hashes to 0123",
+    ),
+  ],
+)
+def test_damaged_weights_exception_raised(run, tmp_path, changes, reason):
+  _, packed = run
+  with np.load(packed) as file:
+    data = dict(file)
+  for name, value in changes.items():
+    if isinstance(value, str):
+      data[name] = np.full_like(data[name], np.nan)
+    elif value is None:
+      data.pop(name, None)
+    else:
+      data[name] = value
+  path = str(tmp_path / "spoilt.npz")
+  np.savez(path, **data)
+  with pytest.raises(UserError, match=reason):
+    starter.unpack(path, str(tmp_path / "out"))
+  assert os.listdir(tmp_path) == ["spoilt.npz"]
+
+
+def test_another_machines_rounding_is_the_same_template(run, tmp_path):
+  _, packed = run
+  with np.load(packed) as file:
+    data = dict(file)
+  data["template_hash"] = np.array("0123")
+  data["vertices"] = data["vertices"] + np.float32(1e-5)
+  path = str(tmp_path / "rounded.npz")
+  np.savez(path, **data)
+  starter.unpack(path, str(tmp_path / "out"))
+  assert load_system(str(tmp_path / "out")).template.uv_size == 16
+
+
+def test_cut_short_exception_raised(run, tmp_path):
+  _, packed = run
+  with open(packed, "rb") as file:
+    (tmp_path / "cut.npz").write_bytes(file.read()[:-1000])
+  with pytest.raises(UserError, match="does not hold readable weights"):
+    starter.unpack(str(tmp_path / "cut.npz"), str(tmp_path / "out"))
