@@ -28,6 +28,7 @@ from personalized_face.core.types import PersonModel, Tensor, Tracking
 from personalized_face.data import records
 from personalized_face.data.record_format import decode_image
 from personalized_face.export.files import write_bytes, write_json
+from personalized_face.inference import tflite_file
 from personalized_face.rendering.camera import project
 from personalized_face.systems.personalized_face import PersonalizedFace
 
@@ -80,7 +81,7 @@ def export_tflite(
     paths.append(os.path.join(output_dir, f"{name}.tflite"))
     write_bytes(paths[-1], data)
   described = {name: _describe(data) for name, data in files.items()}
-  paths.append(os.path.join(output_dir, "tflite.json"))
+  paths.append(os.path.join(output_dir, tflite_file.DESCRIPTION))
   write_json(paths[-1], {"tensors": _TENSORS, "files": described})
   return paths
 
@@ -218,10 +219,11 @@ def _quantised(
 
 
 def _describe(data: bytes) -> dict:
-  """Size, and name, type and shape of every input and output."""
+  """Size, checksum, and name, type and shape of every input and output."""
   run = tf.lite.Interpreter(model_content=data).get_signature_runner()
   sides = {"inputs": run.get_input_details(), "outputs": run.get_output_details()}
-  return {"bytes": len(data)} | {
+  whole = {"bytes": len(data), tflite_file.CHECKSUM: tflite_file.checksum(data)}
+  return whole | {
     side: {
       name: {"type": np.dtype(found["dtype"]).name, "shape": found["shape"].tolist()}
       for name, found in sorted(details.items())

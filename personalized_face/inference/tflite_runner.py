@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
+from personalized_face.inference import tflite_file
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 _MAKE = "make it again with `pface_export_tflite` from this run"
@@ -101,12 +102,14 @@ class TFLiteGeometry:
 
 def _signature(path: str, num_threads: int):
   """The file's one signature, which keeps its interpreter alive."""
+  unreadable = UserError(f"{path} is no readable TFLite file; {_MAKE}.")
+  if not tflite_file.is_sound(path):
+    raise unreadable
   try:
     interpreter = tf.lite.Interpreter(model_path=path, num_threads=num_threads)
     return interpreter.get_signature_runner()
-  # Of a missing, a foreign and a damaged file, whatever is wrong with it.
   except (ValueError, RuntimeError, OSError) as error:
-    raise UserError(f"{path} is no readable TFLite file; {_MAKE}.") from error
+    raise unreadable from error
 
 
 def _require(path: str, run, inputs: dict, outputs: dict) -> None:

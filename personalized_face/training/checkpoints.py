@@ -163,6 +163,18 @@ def restore_stage(system: PersonalizedFace, run_dir: str, stage_name: str) -> No
   _restore(tf.train.Checkpoint(system=system), path)
 
 
+def restore_file(system: PersonalizedFace, path: str) -> None:
+  """Loads the networks and R_0^t from one checkpoint, given without its endings.
+
+  Raises:
+    UserError: it is not there or damaged, or does not fit.
+  """
+  reason = _damage(path)
+  if reason is not None:
+    raise UserError(f"The checkpoint {path} cannot be read ({reason}); make it again.")
+  _restore(tf.train.Checkpoint(system=system), path)
+
+
 def load_system(run_dir: str, stage_name: str | None = None) -> PersonalizedFace:
   """Builds the system of a run from its own configuration and restores it.
 

@@ -19,7 +19,7 @@ from personalized_face.core.types import Batch, Outputs
 from personalized_face.losses.total import FaceLoss
 from personalized_face.systems.personalized_face import build_system
 from personalized_face.template.face_template import FaceTemplate
-from personalized_face.training.checkpoints import TEMPLATE_FILE
+from personalized_face.training.checkpoints import TEMPLATE_FILE, restore_file
 from personalized_face.training.stages import configured_stage
 from personalized_face.training.trainer import Trainer
 
@@ -39,15 +39,14 @@ def replay(path: str, gin_params: Sequence[str] = ()) -> str:
     networks and the renderer made. "NOT FINITE" marks what is not.
 
   Raises:
-    UserError: no replay file.
+    UserError: no replay file, or what lies beside it is missing or damaged.
   """
   saved = _load(path)
   run_dir = os.path.dirname(os.path.dirname(os.path.abspath(path)))
   base = os.path.splitext(path)[0]
   config.parse([f"{base}.gin"], gin_params)
   system = build_system(FaceTemplate.load(os.path.join(run_dir, TEMPLATE_FILE)))
-  checkpoint = tf.train.Checkpoint(system=system)
-  checkpoint.read(f"{base}.ckpt").expect_partial()
+  restore_file(system, f"{base}.ckpt")
   stage, weights = configured_stage(str(saved["stage"]))
   loss = FaceLoss(system.template, system.camera.height, camera=system.camera)
   trainer = Trainer(system, stage, loss, weights)

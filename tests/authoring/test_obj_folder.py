@@ -123,6 +123,9 @@ def test_folder_becomes_a_template(template):
   assert template.licence == "CC0-1.0"
   assert template.blendshape_names == ("collarUp", "jawOpen", "smile_L", "smile_R")
   np.testing.assert_allclose(np.ptp(template.vertices[:, 0]), 1.4, rtol=1e-6)
+  # A jaw opens downwards, and nothing of it goes up.
+  jaw = template.blendshape_deltas[1, :, 1]
+  assert jaw.min() < -0.02 and jaw.max() < 1e-4
   assert len(template.hole_triangles) > 0
 
 

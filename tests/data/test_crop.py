@@ -4,6 +4,7 @@ import pytest
 
 from personalized_face.data.crop import (
   CROP_SIZE,
+  FOREHEAD_SHIFT,
   LANDMARK_BOX_FRACTION,
   Square,
   crop_image,
@@ -24,6 +25,9 @@ def test_landmark_box_takes_its_share_of_the_crop():
   # 1.4 dm at 10 dm under a focal length of 1015 px; float64 throughout.
   np.testing.assert_allclose(extent, 142.1, atol=1e-6)
   np.testing.assert_allclose(LANDMARK_BOX_FRACTION, 142.1 / 224, atol=1e-9)
+  # In the middle sideways; lower than the middle, since foreheads have no landmarks.
+  middle = (crop.max(axis=0) + crop.min(axis=0)) / 2
+  np.testing.assert_allclose(middle, [112, 112 + FOREHEAD_SHIFT * 142.1], atol=1e-6)
 
 
 def test_points_go_there_and_back():

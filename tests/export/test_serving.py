@@ -189,6 +189,30 @@ def test_c_program_says_what_is_wrong(exported, tmp_path, program):
     assert done.returncode == 1 and sentence in done.stderr
 
 
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+  "name", ["saved_model.pb", "variables/variables.data-00000-of-00001"]
+)
+def test_c_program_says_that_a_model_is_damaged(
+  exported, images, tmp_path, program, name, place
+):
+  copy = tmp_path / "model"
+  shutil.copytree(exported, copy)
+  os.truncate(copy / name, int(place * os.path.getsize(copy / name)))
+  images.tofile(tmp_path / "in.f32")
+  given, outputs = tensor_names(exported, "track")
+  shape = ",".join(map(str, images.shape))
+  arguments = [str(copy), given, str(tmp_path / "in.f32"), shape, outputs["light"]]
+  done = subprocess.run(
+    [program, *arguments, str(tmp_path / "out.f32")],
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert done.returncode == 1, done.stderr  # not by a signal
+  assert done.stderr.strip() and not (tmp_path / "out.f32").exists()
+
+
 def test_serving_files(exported):
   parent = os.path.dirname(exported)
   models = open(f"{parent}/serving/models.config").read()

@@ -1,5 +1,6 @@
 """TFLite files: beside Keras, int8 where they should be, and the commands' use."""
 
+import hashlib
 import json
 import os
 
@@ -102,6 +103,8 @@ def test_tflite_json_says_names_shapes_and_units(files):
   assert track["inputs"] == {"pixels": {"type": "uint8", "shape": [1, SIZE, SIZE, 3]}}
   assert track["outputs"]["light"] == {"type": "float32", "shape": [1, 9, 3]}
   assert track["bytes"] == os.path.getsize(f"{files}/track_int8.tflite")
+  with open(f"{files}/track_int8.tflite", "rb") as file:
+    assert track["sha256"] == hashlib.sha256(file.read()).hexdigest()
   names = {
     name
     for file in told["files"].values()

@@ -134,8 +134,6 @@ class Noticed:
     """Called for an exception in a test or while a file is read."""
     if not self.kind:
       self.test, self.kind = node.nodeid, call.excinfo.typename
-      if not hasattr(report, "when"):
-        self.kind = "collection"
 
   def pytest_runtest_logreport(self, report):
     """Counts what has passed: a row that names no test at all proves nothing."""
@@ -147,7 +145,7 @@ class Noticed:
       return "survived" if self.passed and status == 0 else "broken"
     if self.kind in ("AssertionError", "Failed"):
       return "assertion"
-    imports = ("collection", "SyntaxError", "IndentationError", "ImportError")
+    imports = ("CollectError", "SyntaxError", "IndentationError", "ImportError")
     return "broken" if self.kind in imports else self.kind
 
 

@@ -1,5 +1,7 @@
 """What is said, and left behind, when a run goes wrong."""
 
+import os
+
 import gin
 import numpy as np
 import pytest
@@ -70,6 +72,11 @@ def test_failed_step_names_its_records_and_can_be_replayed(tmp_path):
   # Another configuration is tried on the same step.
   without = replay(path, ["stage1/LossWeights.photometric = 0.0"])
   assert "  photometric" not in without
+  # The networks as they were before the step lie beside it.
+  data = f"{run_dir}/replay/stage1_1.ckpt.data-00000-of-00001"
+  os.truncate(data, os.path.getsize(data) // 2)
+  with pytest.raises(UserError, match="stage1_1.ckpt cannot be read"):
+    replay(path)
 
 
 def test_what_is_no_replay_file_is_one_sentence(tmp_path):
