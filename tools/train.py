@@ -11,6 +11,8 @@ that was never stopped (bit for bit on a CPU). SIGTERM, which preemptible machin
 writes a checkpoint and ends in exit status 143. --gin_param sets any single value, such
 as --gin_param="stage1/Stage.steps = 1000".
 
+--initial_run begins with the networks of another run, of the same template and sizes.
+
 A loss or gradient that is not finite stops the run; it says in which records, and
 
   pface_train --replay=runs/mine/replay/stage1_123.npz
@@ -30,6 +32,11 @@ flags.DEFINE_string("run_dir", None, "Gets checkpoints, logs and config.gin.")
 flags.DEFINE_string("template", "default", "'default' or a template's .npz file.")
 flags.DEFINE_multi_string("gin_file", None, "Configurations, from the gin folder.")
 flags.DEFINE_multi_string("gin_param", [], "Single values, 'name = value'.")
+flags.DEFINE_string(
+  "initial_run",
+  None,
+  "Whose networks to begin with: a run folder, or weights that pface_export packed.",
+)
 flags.DEFINE_string("replay", None, "A failed step's file; nothing is trained.")
 
 
@@ -53,7 +60,12 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.pipelines.training import train_run
 
   train_run(
-    FLAGS.records_dir, FLAGS.run_dir, FLAGS.template, FLAGS.gin_file, FLAGS.gin_param
+    FLAGS.records_dir,
+    FLAGS.run_dir,
+    FLAGS.template,
+    FLAGS.gin_file,
+    FLAGS.gin_param,
+    FLAGS.initial_run,
   )
   print(f"Trained. Checkpoints and TensorBoard logs are in {FLAGS.run_dir}.")
 

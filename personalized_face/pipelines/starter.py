@@ -91,7 +91,7 @@ def pack(run_dir: str, path: str, stage_name: str | None = None) -> None:
   with open(os.path.join(run_dir, CONFIG_FILE), encoding="utf-8") as file:
     config_text = file.read()
   arrays = {}
-  for i, variable in enumerate(_variables(system)):
+  for i, variable in enumerate(variables(system)):
     value = np.asarray(variable)
     half = value.size >= _LARGE
     arrays[f"{i:04d}"] = value.astype(np.float16) if half else value
@@ -188,7 +188,7 @@ def _same_mesh(first: np.ndarray, second: np.ndarray) -> bool:
   return bool(np.abs(first - second).max() < _SAME_DM)
 
 
-def _variables(system: PersonalizedFace) -> list:
+def variables(system: PersonalizedFace) -> list:
   """All variables of the networks and R_0^t, in the order in which they are made."""
   return [
     *system.model_net.variables,
@@ -198,15 +198,15 @@ def _variables(system: PersonalizedFace) -> list:
 
 
 def _assign(system: PersonalizedFace, data: dict[str, np.ndarray], path: str) -> None:
-  variables = _variables(system)
-  for i, variable in enumerate(variables):
+  wanted = variables(system)
+  for i, variable in enumerate(wanted):
     value = data.get(f"{i:04d}")
     if value is None or value.shape != tuple(variable.shape):
       raise _damaged(path, f"array {i} is not that of {variable.path}")
     if value.dtype.kind != "f" or not np.isfinite(value).all():
       raise _damaged(path, f"array {i} has what is no number")
     variable.assign(value.astype(np.float32))
-  if f"{len(variables):04d}" in data:
+  if f"{len(wanted):04d}" in data:
     raise _damaged(path, "it has more arrays than the networks")
 
 

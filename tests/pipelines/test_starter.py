@@ -29,7 +29,7 @@ def run(tmp_path_factory):
   config.parse([], CONFIG)
   system = build_system(with_uv_size(load_template(), 16))
   rng = np.random.default_rng(0)
-  for variable in starter._variables(system):
+  for variable in starter.variables(system):
     variable.assign(rng.normal(size=variable.shape))
   packed = str(folder.parent / "tiny.npz")
   starter.write_run(system, str(folder), "\n".join(CONFIG))
@@ -43,7 +43,7 @@ def test_packed_weights_are_a_run_again(run, tmp_path):
   found = load_system(str(tmp_path / "again"))
   assert found.template.uv_size == 16
   for there, here in zip(
-    starter._variables(found), starter._variables(system), strict=True
+    starter.variables(found), starter.variables(system), strict=True
   ):
     # Half precision keeps 11 bits; what is small keeps all.
     tolerance = 2**-11 if there.numpy().size >= 4096 else 0
