@@ -315,7 +315,10 @@ def _problems(
 def _still_to_do(
   mutations: list[Mutation], outcomes: dict[str, Outcome], again: bool
 ) -> list[Mutation]:
-  """The rows whose result is not known, or was that nobody noticed if `again`."""
+  """The rows whose result is not known, or was that nobody noticed if `again`.
+
+  Those that were never done come first: of the others much is known already.
+  """
   found = []
   for mutation in mutations:
     known = outcomes.get(mutation.module)
@@ -323,7 +326,7 @@ def _still_to_do(
       found.append(mutation)
     elif again and known.outcome in _NOTICED_NOT:
       found.append(mutation)
-  return found
+  return sorted(found, key=lambda mutation: mutation.module in outcomes)
 
 
 def main() -> int:
@@ -384,7 +387,11 @@ def _run(todo, outcomes: dict[str, Outcome], flags: argparse.Namespace) -> None:
         break
       bar.set_postfix_str(mutation.module)
       begin = time.monotonic()
-      outcome, test, line, broken = bench.try_out(mutation, flags.limit)
+      try:
+        outcome, test, line, broken = bench.try_out(mutation, flags.limit)
+      except (OSError, ValueError) as error:  # the last lines say so, too
+        tqdm.write(str(error))
+        continue
       key = key_of(bench.folder, mutation)  # the checkout may have changed meanwhile
       outcomes[mutation.module] = Outcome(
         mutation.module, outcome, test, line, broken, key
