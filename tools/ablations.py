@@ -1,7 +1,9 @@
 r"""Trains and scores the rows of the paper's Table 1, with several seeds: one table.
 
-  pface_synthesize_data --output_dir=people --persons=60
-  pface_synthesize_data --output_dir=others --persons=12 --seed=1
+  pface_synthesize_data --output_dir=people --persons=240 --seconds=2.4 --fps=4 \
+      --size=288
+  pface_synthesize_data --output_dir=others --persons=12 --seed=1 --seconds=2.4 \
+      --size=336
   pface_prepare_data --input=people --corpus=synthetic --output_dir=records \
       --gin_param="Preparation.size = 112"
   pface_ablations --records_dir=records --clips_dir=others --output_dir=ablations
@@ -18,8 +20,9 @@ hyper-parameters.
 Without --clips_dir the rows are scored on the held-out frames of the records, as of
 real clips; OUTPUT_DIR/rows.png then shows some of them, row beside row. Real people
 have no ground truth to begin with: copy warm_up_seed0 from an OUTPUT_DIR of synthetic
-ones, or begin with the landmarks alone by
---gin_param="warm_up/LossWeights.true_expression = 0" and the same of true_rotation.
+ones, or begin with the landmarks alone by --warm_up_stages=warm_up and
+--gin_param="warm_up/LossWeights.true_expression = 0", the same of true_rotation and
+true_light.
 """
 
 from collections.abc import Sequence
@@ -44,7 +47,9 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string("gin_param", [], "Single values, 'name = value'.")
 flags.DEFINE_list("rows", ["A", "B", "C", "D", "final"], "Which rows.")
 flags.DEFINE_integer("seeds", 3, "How many seeds a row.", lower_bound=1)
-flags.DEFINE_list("warm_up_stages", ["warm_up"], "Stages before the paper's.")
+flags.DEFINE_list(
+  "warm_up_stages", ["warm_up", "warm_up_faces"], "Stages before the paper's."
+)
 flags.DEFINE_integer("limit", None, "So many test frames at most.", lower_bound=1)
 flags.mark_flags_as_required(["records_dir", "output_dir"])
 

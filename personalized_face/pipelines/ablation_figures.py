@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import Batch, Outputs, PersonModel, Tensor
+from personalized_face.core.types import Outputs, PersonModel, Tensor
 from personalized_face.data import record_damage
 from personalized_face.data.dataset import make_eval_dataset
 from personalized_face.data.detector import FaceDetector
@@ -27,17 +27,16 @@ from personalized_face.evaluation.predictors import (
 )
 from personalized_face.export.files import write_png
 from personalized_face.inference import pictures
-from personalized_face.metrics.landmarks import area_under_curve, nme_percent
+from personalized_face.metrics.landmarks import area_under_curve
 from personalized_face.metrics.motion import blendshape_cosines, correlation
 from personalized_face.metrics.pictures import (
-  coverage_percent,
   face_iou,
   photometric_255,
 )
-from personalized_face.metrics.surface import turned_triangles_percent
 from personalized_face.pipelines.evaluation import make_benchmark
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.training.checkpoints import load_system
+from personalized_face.training.held_out import frame_figures
 
 COSINE = "cosine/"  # heads the key of each blendshape's cosine
 HELD_OUT_SHOWN = 6
@@ -154,7 +153,12 @@ def score_held_out(run_dir: str, records_dir: str, stage: str | None = None) -> 
   with record_damage.named(records_dir):
     for batch, _ in make_eval_dataset(records_dir):
       outputs, template_vertices = run(batch.images)
-      rows.append(_held_out_figures(system, batch, outputs, template_vertices))
+      figures = frame_figures(
+        batch, outputs, template_vertices, system.template.triangles
+      )
+      labels = np.asarray(outputs.rendering.parsing).argmax(axis=-1)
+      figures["parsing_error_percent"] = 100 * (1 - face_iou(labels, batch.parsing))
+      rows.append(figures)
       person = PersonModel(*(part[0] for part in outputs.person))
       cosines.append(_cosines(system, person))
       columns = pictures.columns(batch.images, outputs.rendering).numpy()[0]
@@ -172,23 +176,6 @@ def score_held_out(run_dir: str, records_dir: str, stage: str | None = None) -> 
   figures["auc"] = area_under_curve(errors / 100, _AUC_LIMIT)
   figures |= _cosine_figures(system, np.mean(cosines, axis=0))
   return {**{key: float(value) for key, value in figures.items()}, "frames": len(rows)}
-
-
-def _held_out_figures(
-  system: PersonalizedFace, batch: Batch, outputs: Outputs, template_vertices: Tensor
-) -> dict[str, float]:
-  rendering = outputs.rendering
-  labels = np.asarray(rendering.parsing).argmax(axis=-1)
-  values = {
-    "nme_percent": nme_percent(outputs.landmarks, batch.landmarks),
-    "photometric_255": photometric_255(batch.images, rendering.image, rendering.mask),
-    "parsing_error_percent": 100 * (1 - face_iou(labels, batch.parsing)),
-    TURNED: turned_triangles_percent(
-      outputs.mesh.vertices, template_vertices, system.template.triangles
-    ),
-    "coverage_percent": coverage_percent(rendering.mask, batch.parsing),
-  }
-  return {key: float(np.mean(value)) for key, value in values.items()}
 
 
 def _cosine_figures(system: PersonalizedFace, cosines: np.ndarray) -> dict[str, float]:

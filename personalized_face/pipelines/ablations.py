@@ -56,6 +56,7 @@ ROWS = {
   "D": AblationRow(f"{_FOLDER}/ablation_d.gin", ("stage1", "stage2")),
   "final": AblationRow(f"{_FOLDER}/stage2.gin", ("stage1", "stage2")),
 }
+_WHOLE = ROWS["final"]  # whose networks all rows begin with
 COLUMNS = {
   "vertex_mm": "3D error mm",
   "vertex_sd_mm": "SD mm",
@@ -84,7 +85,7 @@ def run_ablations(
   template_name: str = "default",
   rows: Sequence[str] = tuple(ROWS),
   seeds: Sequence[int] = (0, 1, 2),
-  warm_up_stages: Sequence[str] = ("warm_up",),
+  warm_up_stages: Sequence[str] = ("warm_up", "warm_up_faces"),
   limit: int | None = None,
 ) -> str:
   """Trains and scores what is not done yet.
@@ -118,6 +119,18 @@ def run_ablations(
       return score_held_out(run_dir, records_dir, stage)
     return score_run(run_dir, clips_dir, detector, limit, stage)
 
+  def train(run_dir: str, row_file: str, stages: Sequence[str], seed: int) -> None:
+    seeded = [
+      f"make_deterministic.seed = {seed}",
+      f"train.seed = {1000 * seed}",  # a stage's order of data: this plus its index
+      f"train.stages = {tuple(stages)}",
+    ]
+    files = [row_file, *gin_files]
+    train_run(records_dir, run_dir, template_name, files, [*gin_params, *seeded])
+    # The graphs of one run are not kept beside the next one's.
+    keras.utils.clear_session()
+    gin.clear_config()
+
   for seed in seeds:  # outermost: the first whole table is there soonest
     shared = os.path.join(output_dir, f"warm_up_seed{seed}", "run")
     for name in rows:
@@ -129,24 +142,12 @@ def run_ablations(
       row = ROWS[name]
       run_dir = os.path.join(folder, "run")
 
-      def train(run_dir: str, *stages: str, seed: int = seed, row: AblationRow = row):
-        seeded = [
-          f"make_deterministic.seed = {seed}",
-          f"train.seed = {1000 * seed}",  # a stage's order of data: this plus its index
-          f"train.stages = {(*warm_up_stages, *stages)}",
-        ]
-        files = [row.gin_file, *gin_files]
-        train_run(records_dir, run_dir, template_name, files, [*gin_params, *seeded])
-        # The graphs of one run are not kept beside the next one's.
-        keras.utils.clear_session()
-        gin.clear_config()
-
       if warm_up_stages:
         logging.info("What all rows begin with, seed %d.", seed)
-        train(shared)
+        train(shared, _WHOLE.gin_file, warm_up_stages, seed)
         _share(shared, run_dir, warm_up_stages)
       logging.info("Row %s, seed %d.", name, seed)
-      train(run_dir, *row.stages)
+      train(run_dir, row.gin_file, (*warm_up_stages, *row.stages), seed)
       before = score(run_dir, row.stages[0]) if name == _STAGES_ROW else {}
       figures = score(run_dir)
       figures |= {f"{_BEFORE}{key}": value for key, value in before.items()}

@@ -115,20 +115,35 @@ class HeldOut:
       for i in range(len(self.frames.images)):
         batch = Batch(*(field[i : i + 1] for field in self.frames))
         outputs, loss, template_vertices = self._run(batch)
-        rendering = outputs.rendering
-        values = {
-          "loss": loss,
-          "nme_percent": nme_percent(outputs.landmarks, batch.landmarks),
-          "photometric_255": photometric_255(
-            batch.images, rendering.image, rendering.mask
-          ),
-          "coverage_percent": coverage_percent(rendering.mask, batch.parsing),
-          "turned_triangles_percent": turned_triangles_percent(
-            outputs.mesh.vertices, template_vertices, triangles
-          ),
-        }
-        rows.append({key: float(np.mean(value)) for key, value in values.items()})
+        figures = frame_figures(batch, outputs, template_vertices, triangles)
+        rows.append({"loss": float(loss), **figures})
     return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+
+
+def frame_figures(
+  batch: Batch, outputs: Outputs, template_vertices: tf.Tensor, triangles: np.ndarray
+) -> dict[str, float]:
+  """nme_percent, photometric_255, coverage_percent and turned_triangles_percent.
+
+  Args:
+    batch: frames.
+    outputs: what the system made of them.
+    template_vertices: [B, N, V, 3] of the bare template at the same w.
+    triangles: [T, 3].
+
+  Returns:
+    Means over the frames.
+  """
+  rendering = outputs.rendering
+  values = {
+    "nme_percent": nme_percent(outputs.landmarks, batch.landmarks),
+    "photometric_255": photometric_255(batch.images, rendering.image, rendering.mask),
+    "coverage_percent": coverage_percent(rendering.mask, batch.parsing),
+    "turned_triangles_percent": turned_triangles_percent(
+      outputs.mesh.vertices, template_vertices, triangles
+    ),
+  }
+  return {key: float(np.mean(value)) for key, value in values.items()}
 
 
 def _held_out_frames(records_dir: str, count: int) -> Batch | None:
