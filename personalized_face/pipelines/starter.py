@@ -1,10 +1,11 @@
-"""A trained run as one small file, and a run again; such files come with the package.
+"""A trained run as one small file, and a run again.
 
     run folder --pack--> <name>.npz, half precision
     <name>.npz --run_folder--> run folder in the cache
 
-Every command that takes a --run_dir takes such a file too, or the name of one in
-starter_weights/: it is unpacked once per machine, and is a run like any other then.
+Every command that reads a --run_dir takes such a file too: it is unpacked once per
+machine, and is a run like any other then. A file in starter_weights/ goes by its name;
+none comes with the package yet.
 """
 
 import glob
@@ -40,7 +41,7 @@ _SAME_DM = 1e-3
 
 
 def names() -> list[str]:
-  """The starter weights that come with the package."""
+  """The starter weights that come with the package, if there are any."""
   paths = glob.glob(os.path.join(glob.escape(_FOLDER), "*.npz"))
   return sorted(os.path.basename(path).removesuffix(".npz") for path in paths)
 

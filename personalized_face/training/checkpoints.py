@@ -212,16 +212,22 @@ def _best_loss(path: str) -> float:
 
 
 def _last_stage(run_dir: str) -> str:
-  """The last of the configured stages that has a checkpoint.
+  """The last of the configured stages that has a checkpoint, else the last of any.
 
+  A fine-tuned or unpacked run has a stage of its own, and its training's configuration.
   Not the one that was written last: files that were copied, or written after the clock
   had been set back, have other times.
   """
   try:
     names = gin.query_parameter("train.stages")
   except ValueError:  # not configured by a training
-    names = sorted(os.listdir(run_dir))
+    names = ()
   there = [name for name in names if _paths(os.path.join(run_dir, name))]
+  if (
+    not there
+  ):  # of a training's configuration with another's weights: whatever there is
+    names = sorted(os.listdir(run_dir))
+    there = [name for name in names if _paths(os.path.join(run_dir, name))]
   if not there:
     raise UserError(f"{run_dir} has no checkpoint; train it first with `pface_train`.")
   return there[-1]

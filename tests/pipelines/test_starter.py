@@ -19,6 +19,7 @@ CONFIG = [
   "build_system.track_net_width = 0.125",
   "build_system.track_net_hidden = 16",
   "build_system.rasterizer = 'xla'",
+  "train.stages = ('stage1', 'stage2')",  # as a training leaves it
 ]
 
 
