@@ -8,14 +8,14 @@ r"""Fits a personalised face model to a person's own video or photos, on a CPU.
 Works from one photo up to minutes of video; no network has to be trained. The folder
 gets what pface_reconstruct writes: the person (person.npz, face.obj with its texture),
 the motion (motion.npz, motion.csv), a contact sheet with novel views (sheet.png) and
-the face put back into the video (overlay.mp4). Ctrl-C ends the fit early and keeps what
-has been found. --evaluate fits only a part of the frames and measures on the others,
-against the template without corrections (metrics.json); where a synthetic clip has its
-truth beside it, the coefficients too, in the paper's nine groups. --avatar adds an
-animated face.glb, the motion as Live Link Face's CSV and page.html, the face with
-sliders. --distill teaches a trained run's TrackNet the fitted motion, in minutes: the
-run in tracker/ then follows new footage of the same person as it comes, by
-`pface_track --run_dir=out/tracker --person=out`.
+the face put back into the video (overlay.mp4). preview.png there shows the fit under
+way. Ctrl-C ends it early and keeps what has been found. --evaluate fits only a part of
+the frames and measures on the others, against the template without corrections
+(metrics.json); where a synthetic clip has its truth beside it, the coefficients too, in
+the paper's nine groups. --avatar adds an animated face.glb, the motion as Live Link
+Face's CSV and page.html, the face with sliders. --distill teaches a trained run's
+TrackNet the fitted motion, in minutes: the run in tracker/ then follows new footage of
+the same person as it comes, by `pface_track --run_dir=out/tracker --person=out`.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ flags.DEFINE_enum(
   "final",
   ["a", "b", "c", "d", "final"],
   "Rows of the paper's Table 1: a the template alone, b with shape corrections, c with "
-  "albedo corrections, d with the parsing loss, final with the image-gradient loss.",
+  "albedo corrections, d with the parsing loss, final with L_bg too.",
 )
 flags.DEFINE_float(
   "smoothing",

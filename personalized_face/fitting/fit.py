@@ -9,6 +9,7 @@ values under its name as a scope, as it gives them to the stages of training.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import gin
 import numpy as np
@@ -16,13 +17,20 @@ import tensorflow as tf
 from absl import logging
 
 from personalized_face.core.spherical_harmonics import ambient_light
-from personalized_face.core.types import Batch, PersonModel, Tensor, Tracking
+from personalized_face.core.types import (
+  Batch,
+  PersonModel,
+  Rendering,
+  Tensor,
+  Tracking,
+)
 from personalized_face.fitting.adam import RowAdam
 from personalized_face.fitting.frames import Frames, minibatches
 from personalized_face.fitting.landmarks import LandmarkSolver
 from personalized_face.fitting.light import solve_light
 from personalized_face.fitting.parameters import PersonParameters, TrackingParameters
 from personalized_face.fitting.priors import FitPriors, without_occlusions
+from personalized_face.inference.pictures import spread
 from personalized_face.losses.total import FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
 
@@ -82,6 +90,14 @@ class Schedule:
     return found
 
 
+class Shown(NamedTuple):
+  """Some frames of a fit, R of them."""
+
+  rows: np.ndarray  # [R] integer, which frames
+  images: np.ndarray  # [R, S, S, 3] in [0, 1]
+  rendering: Rendering  # [R, ...]
+
+
 class PersonFit:
   """A fit under way: what has been found so far can be read at any time.
 
@@ -132,6 +148,18 @@ class PersonFit:
     """The person found so far; numpy, without B."""
     person = self.parameters.person(self._corrected)
     return PersonModel(*(value.numpy()[0] for value in person))
+
+  def shown(self) -> Shown:
+    """Four frames, spread over all, as they are rendered by now."""
+    rows = spread(self._frames.count, _FRAMES)
+    full = np.resize(rows, _FRAMES)  # no new trace
+    part = Tracking(*(value[full][np.newaxis] for value in self.tracking.all()))
+    rendering = self._render(self.parameters.person(self._corrected), part)
+    return Shown(
+      rows,
+      self._frames.batch(rows).images[0],
+      Rendering(*(value[0, : len(rows)] for value in rendering)),
+    )
 
   def run(
     self,

@@ -96,7 +96,7 @@ class TrackingSolver:
     Args:
       frames: F of them.
       scene_light: [G, 27] raw, of a fit with the same scenes; None solves it here.
-      start: [F, K + 33] raw rows, such as `neighbours` gives; None starts at rest.
+      start: [F, K + 33] raw rows, such as `between` gives; None starts at rest.
       on_frames: called with the number of frames that have been finished.
 
     Returns:

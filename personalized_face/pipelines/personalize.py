@@ -45,6 +45,7 @@ from personalized_face.pipelines.distillation import (
   distill,
   require_run,
 )
+from personalized_face.pipelines.fit_preview import FitPreview
 from personalized_face.pipelines.known_expression import (
   expression_figures,
   known_expression,
@@ -60,6 +61,7 @@ CONFIGURATION = "fitting/personalize.gin"
 HOLDOUTS = ("odd", "last_third")
 MAX_FRAMES = 96  # that are fitted
 TRACKER = "tracker"  # folder of the fine-tuned run
+PREVIEW = "preview.png"  # while it fits
 _MEASURED_STEP = 8  # without a hold-out, a tracker is measured on every so many frames
 
 
@@ -137,8 +139,9 @@ def personalize(
   make_folder(output_dir)
   if distill_run:
     require_run(distill_run, load_template(template_name))
+  preview = os.path.join(output_dir, PREVIEW)
   fitted = fit_person(
-    inputs, template_name, evaluate, holdout, ablation, detector, max_frames
+    inputs, template_name, evaluate, holdout, ablation, detector, max_frames, preview
   )
   write_person(fitted, output_dir, blendshape_objs, frame_objs, smoothing, avatar)
   figures = {
@@ -167,10 +170,12 @@ def fit_person(
   ablation: str = "final",
   detector: FaceDetector | None = None,
   max_frames: int = MAX_FRAMES,
+  preview: str | None = None,
 ) -> FittedPerson:
-  """The half of `personalize` that finds the person; writes nothing.
+  """The half of `personalize` that finds the person; leaves no file.
 
-  Args and errors: see `personalize`.
+  Args and errors: see `personalize`; and
+    preview: of a PNG that shows the fit under way, and is removed at its end.
   """
   preparation = Preparation()
   frames, times, sources = read_person(
@@ -179,7 +184,7 @@ def fit_person(
   allowed, held_out = _split(frames.count, evaluate, holdout)
   chosen = allowed[spread_in_pose_and_expression(frames.landmarks[allowed], max_frames)]
   system = build_fitting_system(load_template(template_name), preparation.size)
-  person, tracking = _fit(system, frames, times, chosen, ablation)
+  person, tracking = _fit(system, frames, times, chosen, ablation, preview)
   for sentence in unseen(
     Tracking(*(value[chosen] for value in tracking)), system.template.blendshape_names
   ):
@@ -244,6 +249,7 @@ def _fit(
   times: np.ndarray,
   chosen: np.ndarray,
   ablation: str,
+  preview: str | None,
 ) -> tuple[PersonModel, Tracking]:
   """The person, and the motion of all frames; numpy."""
   rest = np.setdiff1d(np.arange(frames.count), chosen)
@@ -262,6 +268,7 @@ def _fit(
       len(chosen),
     )
     phases = identity_only(phases)
+  picture = FitPreview(fit, preview) if preview else None
   with tqdm(
     total=sum(phase.steps for phase, _ in phases), desc="fitting", unit="step"
   ) as bar:
@@ -269,8 +276,14 @@ def _fit(
     def show(phase: str, step: int, terms: dict) -> None:
       bar.set_postfix_str(phase)
       bar.update()
+      if picture:
+        picture.step()
 
-    fit.run(schedule, phases, show)
+    try:
+      fit.run(schedule, phases, show)
+    finally:
+      if picture:
+        picture.remove()
   known = fit.tracking.all()
   person = without_unseen(fit.person(), known)
   tracking = Tracking(

@@ -7,6 +7,7 @@ import gin
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from toy_clip import (
   StubDetector,
   picture,
@@ -28,6 +29,8 @@ from personalized_face.face_model.files import (
   save_motion,
 )
 from personalized_face.fitting.solve_tracking import TrackingSolver
+from personalized_face.pipelines import fit_preview
+from personalized_face.pipelines import personalize as personalize_module
 from personalized_face.pipelines.person_frames import read_person
 from personalized_face.pipelines.personalize import (
   CONFIGURATION,
@@ -70,6 +73,26 @@ def configured():
   config.parse([CONFIGURATION], QUICK)
   yield
   gin.clear_config()
+
+
+def test_a_picture_of_the_fit_is_there_while_it_runs(tmp_path, monkeypatch):
+  clip, path = str(tmp_path / "clip.mp4"), str(tmp_path / "preview.png")
+  write_clip(clip, straight_path(6))
+  small_template().save(str(tmp_path / "toy.npz"))
+  seen = []
+
+  class Watched(fit_preview.FitPreview):
+    def step(self):
+      super().step()
+      seen.append(np.asarray(Image.open(path)))
+
+  monkeypatch.setattr(fit_preview, "EVERY_SECONDS", 0.0)
+  monkeypatch.setattr(personalize_module, "FitPreview", Watched)
+  fit_person([clip], str(tmp_path / "toy.npz"), detector=StubDetector(), preview=path)
+  assert len(seen) == 3  # one step for each phase
+  assert seen[0].ndim == 3 and len(np.unique(seen[0])) > 30
+  assert (seen[0] != seen[-1]).any()
+  assert not os.path.exists(path)
 
 
 def test_a_clip_becomes_a_run_folder_with_figures(tmp_path):
