@@ -30,7 +30,6 @@ from personalized_face.fitting.landmarks import LandmarkSolver
 from personalized_face.fitting.light import solve_light
 from personalized_face.fitting.parameters import PersonParameters, TrackingParameters
 from personalized_face.fitting.priors import FitPriors, without_occlusions
-from personalized_face.inference.pictures import spread
 from personalized_face.losses.total import FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
 
@@ -150,8 +149,9 @@ class PersonFit:
     return PersonModel(*(value.numpy()[0] for value in person))
 
   def shown(self) -> Shown:
-    """Four frames, spread over all, as they are rendered by now."""
-    rows = spread(self._frames.count, _FRAMES)
+    """At most four frames, spread over all, as they are rendered by now."""
+    count = self._frames.count
+    rows = np.linspace(0, count - 1, min(_FRAMES, count)).astype(int)
     full = np.resize(rows, _FRAMES)  # no new trace
     part = Tracking(*(value[full][np.newaxis] for value in self.tracking.all()))
     rendering = self._render(self.parameters.person(self._corrected), part)
