@@ -32,6 +32,13 @@ flags.DEFINE_float("seconds", 7.0, "Length of each clip.", lower_bound=0.1)
 flags.DEFINE_float("fps", 25.0, "Frames per second.", lower_bound=1.0)
 flags.DEFINE_integer("size", 512, "Side of the frames, pixels.", lower_bound=32)
 flags.DEFINE_string("template", "default", "'default' or a template's .npz file.")
+flags.DEFINE_enum(
+  "motion",
+  "scene",
+  ["scene", "free"],
+  "scene: everybody plays the same gestures, to compare people by; free: random "
+  "expressions, wider turns and any light, to train on.",
+)
 flags.DEFINE_string(
   "scans_dir", None, "Also gets frames with their faces as scans; made if missing."
 )
@@ -55,6 +62,7 @@ def main(argv: Sequence[str]) -> None:
     FLAGS.seconds,
     FLAGS.fps,
     FLAGS.size,
+    free=FLAGS.motion == "free",
   )
   print(f"{len(paths)} clips with their ground truth are in {FLAGS.output_dir}.")
   if FLAGS.scans_dir:

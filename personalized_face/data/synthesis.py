@@ -38,6 +38,7 @@ def synthesize(
   seconds: float = 7.0,
   fps: float = 25.0,
   size: int = 512,
+  free: bool = False,
 ) -> list[str]:
   """Renders a clip of each of some people; those that are there already stay.
 
@@ -48,6 +49,7 @@ def synthesize(
     seed: of the corpus.
     seconds, fps: of each clip.
     size: side of the frames, pixels.
+    free: see `render_clip`.
 
   Returns:
     The paths of the videos.
@@ -66,7 +68,7 @@ def synthesize(
     path = os.path.join(output_dir, f"{name}.mp4")
     # The motion is written last, and each file is complete or absent.
     if not os.path.isfile(os.path.join(output_dir, f"{name}_motion.npz")):
-      render_clip(template, path, person_seed, seconds, fps, size)
+      render_clip(template, path, person_seed, seconds, fps, size, free)
       # A person's graphs hold each other in cycles, and 130 MB that Python does not see
       # and would not look for: 155 persons took 10 GB.
       gc.collect()

@@ -19,6 +19,7 @@ from personalized_face.core.topology import VertexNormals
 from personalized_face.core.types import PersonGeometry, PersonModel, Tensor, Tracking
 from personalized_face.core.uv import sample_uv
 from personalized_face.data import synthetic_head as parts
+from personalized_face.data.synthetic_free_motion import free_motion
 from personalized_face.data.synthetic_motion import motion
 from personalized_face.data.synthetic_person import SyntheticPerson
 from personalized_face.data.video import write_video
@@ -47,6 +48,7 @@ def render_clip(
   seconds: float = 7.0,
   fps: float = 25.0,
   size: int = 512,
+  free: bool = False,
 ) -> None:
   """Renders a person who makes faces, and writes what is true of the clip beside it.
 
@@ -57,10 +59,12 @@ def render_clip(
     seed: decides the person, the motion and the light.
     seconds, fps: length and rate.
     size: side of the frames, pixels.
+    free: random expressions, wider turns and any light in place of the one scene.
   """
   person = SyntheticPerson(template, seed)
   times = np.arange(round(seconds * fps)) / fps
-  tracking = motion(template.blendshape_names, times, seed)
+  move = free_motion if free else motion
+  tracking = move(template.blendshape_names, times, seed)
   model = person.model()
   frames = tqdm(
     _frames(person, model, tracking, size, seed), "rendering", len(times), unit="frame"

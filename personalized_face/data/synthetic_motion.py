@@ -12,9 +12,9 @@ import numpy as np
 from personalized_face.core.types import Tracking
 
 PERIOD = 10.0  # seconds after which the gestures come again
-_SUFFIXES = ("", "_L", "_R", "Left", "Right")
+SUFFIXES = ("", "_L", "_R", "Left", "Right")
 # (start s, length s, {stem: peak coefficient}); each rises and falls as sin^2.
-_GESTURES = (
+_COMMON_GESTURES = (
   (0.3, 1.3, {"browInnerUp": 0.75, "browOuterUp": 0.65}),
   (1.2, 1.5, {"mouthSmile": 0.9, "cheekSquint": 0.5, "eyeSquint": 0.3}),
   (2.3, 1.1, {"jawOpen": 0.75}),
@@ -32,13 +32,14 @@ _RARE_GESTURES = (
   (8.4, 0.8, {"jawRight": 0.8}),
   (9.0, 0.9, {"mouthRollLower": 0.7, "mouthRollUpper": 0.7}),
 )
+GESTURES = _COMMON_GESTURES + _RARE_GESTURES
 _BLINKS = (0.15, 2.0, 3.35, 4.7, 6.35, 8.2)  # start s
 _BLINK_SECONDS = 0.36
 # Of the origin of the template's space, between the eyes' height and the nose's; the
 # hair keeps clear of the frame. Decimetres.
-_HEAD_PLACE = (0.0, -0.12, -10.0)
+HEAD_PLACE = (0.0, -0.12, -10.0)
 # An orthonormal basis: a constant irradiance of 1 needs 1 / H_00.
-_WHITE = np.sqrt(4 * np.pi)
+WHITE = np.sqrt(4 * np.pi)
 
 
 def motion(names: Sequence[str], times: np.ndarray, seed: int = 0) -> Tracking:
@@ -63,7 +64,7 @@ def motion(names: Sequence[str], times: np.ndarray, seed: int = 0) -> Tracking:
 
 def drives(stem: str, name: str) -> bool:
   """Whether a blendshape is the stem's, or that of one side of it."""
-  return any(name == stem + suffix for suffix in _SUFFIXES)
+  return any(name == stem + suffix for suffix in SUFFIXES)
 
 
 def _bump(times: np.ndarray, start: float, length: float) -> np.ndarray:
@@ -78,7 +79,7 @@ def _expression(
   weights = np.zeros([len(times), len(names)])
   # Their own numbers: whoever was made before they were has the same pose and light.
   own = rng.spawn(1)[0]
-  for gestures, numbers in ((_GESTURES, rng), (_RARE_GESTURES, own)):
+  for gestures, numbers in ((_COMMON_GESTURES, rng), (_RARE_GESTURES, own)):
     for start, length, peaks in gestures:
       curve = _bump(times, start + numbers.uniform(-0.1, 0.1), length)
       for stem, peak in peaks.items():
@@ -95,7 +96,7 @@ def _expression(
   return np.clip(weights, 0.0, 1.0)
 
 
-def _waves(
+def waves(
   times: np.ndarray, amplitudes: Sequence[float], rng: np.random.Generator
 ) -> np.ndarray:
   """A slow curve around 0 for each amplitude, [F, len(amplitudes)]."""
@@ -114,22 +115,22 @@ def _waves(
 
 
 def _rotation(times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  return _waves(times, np.radians([8.0, 18.0, 5.0]), rng)
+  return waves(times, np.radians([8.0, 18.0, 5.0]), rng)
 
 
 def _translation(times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  return _waves(times, [0.08, 0.06, 0.25], rng) + _HEAD_PLACE
+  return waves(times, [0.08, 0.06, 0.25], rng) + HEAD_PLACE
 
 
 def _light(times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   """A key light from above and one side, over a soft surround. [F, 9, 3]"""
   side = rng.choice([-1.0, 1.0]) * rng.uniform(0.22, 0.32)
-  sway = _waves(times, [0.06, 0.03], rng)
+  sway = waves(times, [0.06, 0.03], rng)
   warm, cool = np.array([1.03, 1.0, 0.95]), np.array([0.97, 1.0, 1.04])
   light = np.zeros([len(times), 9, 3])
-  light[:, 0] = 0.72 * _WHITE * cool
-  light[:, 1] = (0.14 + sway[:, 1:]) * _WHITE * warm  # (1, -1): from above
-  light[:, 2] = 0.13 * _WHITE * warm  # (1, 0): from the camera
-  light[:, 3] = (side + sway[:, :1]) * 0.6 * _WHITE * warm  # (1, 1): from image right
-  light[:, 7] = 0.05 * np.sign(side) * _WHITE  # (2, 1): rounds the lit cheek
+  light[:, 0] = 0.72 * WHITE * cool
+  light[:, 1] = (0.14 + sway[:, 1:]) * WHITE * warm  # (1, -1): from above
+  light[:, 2] = 0.13 * WHITE * warm  # (1, 0): from the camera
+  light[:, 3] = (side + sway[:, :1]) * 0.6 * WHITE * warm  # (1, 1): from image right
+  light[:, 7] = 0.05 * np.sign(side) * WHITE  # (2, 1): rounds the lit cheek
   return light
