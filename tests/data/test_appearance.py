@@ -55,6 +55,29 @@ def test_the_frames_of_a_group_are_recoloured_alike():
   assert 0 <= first.images.numpy().min() and first.images.numpy().max() <= 1
 
 
+def test_a_patch_hides_a_part_of_some_frames():
+  group = _group(count=200, side=32)
+  found = Appearance(cover=0.5).apply(group, [3, 4])
+  changed = (found.images.numpy() != group.images.numpy()).all(axis=-1)
+  shares = changed.mean(axis=(1, 2))
+  assert 0.35 < (shares > 0).mean() < 0.6  # the smallest patches hold no pixel
+  assert 0.15 < shares.max() <= 0.26
+  frame = shares.argmax()
+  assert len(np.unique(found.images[frame].numpy()[changed[frame]], axis=0)) == 1
+  rows, columns = np.nonzero(changed[frame])
+  box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+  assert box == changed[frame].sum()
+  np.testing.assert_array_equal(found.landmarks, group.landmarks)
+
+
+def test_noise_differs_between_frames():
+  group = Batch(*(tf.repeat(value, 40, axis=0) for value in _group(count=1)))
+  found = Appearance(noise=0.05).apply(group, [3, 4]).images - group.images
+  deviations = found.numpy().std(axis=(1, 2, 3))
+  assert 0.04 < deviations.max() < 0.055 and deviations.min() < 0.01
+  assert abs(found.numpy().mean()) < 1e-3
+
+
 def test_flip_has_its_probability():
   group, flip = _group(side=4), Appearance(flip=0.3)
   apply = tf.function(lambda n: flip.apply(group, [7, n]).images)
