@@ -46,9 +46,11 @@ from personalized_face.pipelines.distillation import (
   require_run,
 )
 from personalized_face.pipelines.fit_preview import FitPreview
-from personalized_face.pipelines.known_expression import (
+from personalized_face.pipelines.known_truth import (
+  KnownTruth,
   expression_figures,
-  known_expression,
+  known_truth,
+  shape_figures,
 )
 from personalized_face.pipelines.motion_figures import motion_figures
 from personalized_face.pipelines.person_figures import person_figures
@@ -126,7 +128,7 @@ def personalize(
 
   Returns:
     What metrics.json holds: the figures of person_figures and motion_figures; those of
-    known_expression where a synthetic clip has its truth beside it; frames_fit,
+    known_truth where a synthetic clip has its truth beside it; frames_fit,
     frames_held_out, and the minutes from the first frame read to the last file written,
     by the clock and of all cores together; without `evaluate` counts and minutes alone.
     With a `distill_run` tracker_nme_percent, tracker_before_nme_percent: the median of
@@ -352,8 +354,14 @@ def _measure(fitted: FittedPerson, smoothing: float) -> dict[str, float | None]:
   figures |= motion_figures(
     system, fitted.person, fitted.tracking, fitted.sources, held_out, smoothing
   )
-  truth = known_expression(fitted.sources, system.template)
+  truth = known_truth(fitted.sources, system.template)
   if truth is None:
     return figures
-  names, found = system.template.blendshape_names, motion.expression
-  return figures | expression_figures(names, found, prior.expression, truth[held_out])
+  truth = KnownTruth(truth.expression[held_out], truth.person)
+  found = (motion.expression, prior.expression)
+  figures |= expression_figures(
+    system.template.blendshape_names, *found, truth.expression
+  )
+  if truth.person is None:
+    return figures
+  return figures | shape_figures(system, fitted.person, *found, truth)
