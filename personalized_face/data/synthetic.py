@@ -7,6 +7,7 @@ The face obeys Eq. 1 and 2 exactly; what lies around it, the fine detail of the 
 highlights, background and noise are what footage has and the model has not.
 """
 
+import functools
 import os
 from collections.abc import Iterator
 
@@ -131,7 +132,6 @@ class Scene:
       size: of the pictures, pixels.
     """
     self._template = template = person.template
-    self._camera = clip_camera(size)
     self._face_model = FaceModel(template)
     self._model = PersonModel(*(tf.constant(value[None]) for value in model))
     offsets = self._face_model.vertex_offsets(self._model)
@@ -139,8 +139,7 @@ class Scene:
     self._neutral = self._geometry.neutral[0].numpy()
     self._detail = tf.constant(person.detail(_DETAIL_SIZE), tf.float32)
     self._build(person)
-    self._normals = VertexNormals(self._triangles, len(self._attributes))
-    self._draw = tf.function(self._draw_frames)
+    self._painter = _painter(self._triangles.tobytes(), len(self._attributes), size)
 
   def _build(self, person: SyntheticPerson) -> None:
     """Joins the face and its surroundings into one triangle list."""
@@ -212,8 +211,12 @@ class Scene:
       ]
     )
     albedo = self._face_model.albedo(self._model, grouped)[0]
-    picture, cover = self._draw(
-      tf.constant(vertices), albedo, tf.constant(tracking.light)
+    picture, cover = self._painter.draw(
+      tf.constant(vertices),
+      albedo,
+      tf.constant(tracking.light),
+      tf.constant(self._attributes),
+      self._detail,
     )
     return picture.numpy(), cover.numpy()
 
@@ -246,23 +249,55 @@ class Scene:
     placed = [np.concatenate(head) @ turn.T, np.concatenate(body) @ lean.T]
     return (np.concatenate(placed) + translation).astype(np.float32)
 
-  def _draw_frames(
-    self, vertices: Tensor, albedo_maps: Tensor, light: Tensor
+
+class _Painter:
+  """Draws whoever has these triangles; traced once for all of them."""
+
+  def __init__(self, triangles: np.ndarray, num_vertices: int, size: int):
+    self._triangles = triangles
+    self._camera = clip_camera(size)
+    self._normals = VertexNormals(triangles, num_vertices)
+
+  @tf.function
+  def draw(
+    self,
+    vertices: Tensor,
+    albedo_maps: Tensor,
+    light: Tensor,
+    attributes: Tensor,
+    detail: Tensor,
   ) -> tuple[Tensor, Tensor]:
-    """Rasterizes and shades [I, V, 3] under light [I, 9, 3]."""
+    """Rasterizes and shades [I, V, 3] under light [I, 9, 3].
+
+    Args:
+      vertices: camera space.
+      albedo_maps: [I, U, U, 3] of the face.
+      light: see above.
+      attributes: [V, 7], see `Scene._build`.
+      detail: [D, D, 3], by which the face's albedo is multiplied.
+
+    Returns:
+      What `Scene.render` does.
+    """
     framebuffer = rasterize(vertices, self._triangles, self._camera)
     normals = self._normals(vertices)
-    still = tf.broadcast_to(self._attributes, [*vertices.shape[:2], 7])
+    still = tf.broadcast_to(attributes, [*vertices.shape[:2], 7])
     values = interpolate(tf.concat([still, normals], -1), self._triangles, framebuffer)
     uv, share, colour, gloss, normals = tf.split(values, [2, 1, 3, 1, 3], axis=-1)
     normals = tf.math.l2_normalize(normals, axis=-1)
-    maps = tf.image.resize(albedo_maps, [_DETAIL_SIZE] * 2, "bicubic") * self._detail
+    maps = tf.image.resize(albedo_maps, [_DETAIL_SIZE] * 2, "bicubic") * detail
     albedo = share * sample_uv(maps, uv) + (1 - share) * colour
     shading = spherical_harmonics.irradiance(normals, light[:, tf.newaxis, tf.newaxis])
     shine = tf.maximum(tf.reduce_sum(normals * _HALF_VECTOR, -1, keepdims=True), 0.0)
     picture = albedo * shading + gloss * shine**_SHININESS
     cover = tf.cast(framebuffer.triangle_ids >= 0, tf.float32)
     return picture * cover[..., tf.newaxis], cover
+
+
+@functools.lru_cache(maxsize=2)
+def _painter(triangles: bytes, num_vertices: int, size: int) -> _Painter:
+  """The same for all people of a template: only the vertices' places differ."""
+  return _Painter(np.frombuffer(triangles, np.int32).reshape(-1, 3), num_vertices, size)
 
 
 def _part_attributes(part: parts.Part) -> np.ndarray:
