@@ -29,7 +29,6 @@ from personalized_face.data import records
 from personalized_face.data.record_format import decode_image
 from personalized_face.export.files import write_bytes, write_json
 from personalized_face.inference import tflite_file
-from personalized_face.rendering.camera import project
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 KINDS = ("float16", "int8")
@@ -169,7 +168,7 @@ def geometry_model(system: PersonalizedFace, person: PersonModel, kind: str) -> 
     changes = tf.reshape(expression @ rows, [1, len(neutral), 3])
     frame = Tracking(None, rotation, translation, None)
     vertices = system.camera_vertices(neutral + changes, frame)
-    points = project(tf.gather(vertices, marked, axis=1), system.camera)
+    points = system.project_marked(tf.gather(vertices, marked, axis=1))
     return {"vertices": vertices, "landmarks": points}
 
   inputs = {

@@ -23,7 +23,6 @@ from personalized_face.fitting.parameters import (
 from personalized_face.losses.landmark import landmark_loss, landmark_weights
 from personalized_face.losses.regularization import expression_l1
 from personalized_face.losses.smoothness import shape_smoothness_loss
-from personalized_face.rendering.camera import project
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 
@@ -155,7 +154,7 @@ class LandmarkSolver:
     vertices = self._system.face_model.shape(marked, motion.expression)
     vertices = self._system.camera_vertices(vertices, motion)
     camera = self._system.camera
-    predicted = project(vertices, camera)
+    predicted = self._system.project_marked(vertices)
     total = self._landmark_weight * landmark_loss(
       predicted, landmarks, camera.height, self._weights
     )

@@ -15,6 +15,7 @@ def build_fitting_system(
   focal_pixels_224: float = 1015.0,
   rasterizer: str = "auto",
   jit_compile_renderer: bool = False,
+  whole_head_contour: bool = True,
 ) -> PersonalizedFace:
   """Builds a PersonalizedFace that reconstructs but can predict nothing.
 
@@ -24,6 +25,8 @@ def build_fitting_system(
     focal_pixels_224: focal length for a 224 px crop, scaled.
     rasterizer: backend, see rendering/rasterize.py.
     jit_compile_renderer: see RendererLayer.
+    whole_head_contour: whether landmarks of the jaw are compared where the detector
+      sees them on whole heads (core/seen_contour.py), not at their vertices.
   """
   native_logs.start_xla()
   system = PersonalizedFace(
@@ -33,6 +36,7 @@ def build_fitting_system(
     track_net=None,
     rasterizer=rasterizer,
     jit_compile_renderer=jit_compile_renderer,
+    whole_head_contour=whole_head_contour,
   )
   system.built = True
   return system

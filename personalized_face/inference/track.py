@@ -29,7 +29,6 @@ from personalized_face.data.detector import FaceDetector, landmarks_68
 from personalized_face.data.video import Frame, read_image
 from personalized_face.face_model.files import Motion, mean_rate
 from personalized_face.inference.follow import SquareFollower
-from personalized_face.rendering.camera import project
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 # What TrackNet does, done by something else: crops [I, S, S, 3] uint8 to a Tracking
@@ -114,7 +113,7 @@ def _project(
   grouped = Tracking(*(value[tf.newaxis] for value in tracking))  # B = 1
   # Eq. 1 is a sum per vertex, so the 68 marked vertices suffice.
   vertices = system.face_model.shape(marked, grouped.expression)
-  return project(system.camera_vertices(vertices, grouped), system.camera)[0]
+  return system.project_marked(system.camera_vertices(vertices, grouped))[0]
 
 
 class FaceTracker:

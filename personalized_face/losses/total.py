@@ -75,6 +75,7 @@ class FaceLoss:
     dtype: tf.DType = tf.float32,
     sliding_contour: bool = False,
     camera: Camera | None = None,
+    parsing_outline: bool = True,
   ):
     """Builds the edge list and the constants of the blendshape gradient loss.
 
@@ -87,6 +88,7 @@ class FaceLoss:
       sliding_contour: whether L_lm takes the jaw where each view's outline runs
         (losses/sliding_contour.py) instead of at fixed vertices.
       camera: the system's; only the sliding contour needs it.
+      parsing_outline: see `parsing_loss`.
 
     Raises:
       ValueError: a sliding contour without camera.
@@ -94,6 +96,7 @@ class FaceLoss:
     if sliding_contour and camera is None:
       raise ValueError("FaceLoss.sliding_contour needs the camera")
     self._contour = SlidingContour(template, camera) if sliding_contour else None
+    self._parsing_outline = parsing_outline
     self._image_size = image_size
     self._landmark_weights = landmark_weights(jaw_weight)
     self._edges = topology.edges(template.triangles)
@@ -144,7 +147,9 @@ class FaceLoss:
         self._image_size,
         self._landmark_weights,
       ),
-      "parsing": partial(parsing_loss, rendering.parsing, batch.parsing),
+      "parsing": partial(
+        parsing_loss, rendering.parsing, batch.parsing, self._parsing_outline
+      ),
       "smoothness": partial(
         shape_smoothness_loss, outputs.neutral_offsets, self._edges
       ),

@@ -15,6 +15,7 @@ from absl import logging
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import PersonModel
+from personalized_face.core.uv import VertexSampler
 from personalized_face.data import specs
 from personalized_face.evaluation.expression import SHOWN_FROM, shown_group_errors
 from personalized_face.face_model.files import load_motion, load_person
@@ -172,8 +173,11 @@ def _rmse_mm(found: np.ndarray, truth: np.ndarray) -> float:
 def _resting_albedo(system: PersonalizedFace, person: PersonModel) -> np.ndarray:
   """[V, 3], with w = 0."""
   batch = PersonModel(*(np.asarray(part)[np.newaxis] for part in person))
-  rest = np.zeros([1, 1, system.template.num_blendshapes], np.float32)
-  return np.asarray(system.face_model.albedo(batch, rest))[0, 0].astype(np.float64)
+  template = system.template
+  rest = np.zeros([1, 1, template.num_blendshapes], np.float32)
+  maps = system.face_model.albedo(batch, rest)[0]
+  sample = VertexSampler(template.uv, template.uv_size)
+  return np.asarray(sample(maps))[0].astype(np.float64)
 
 
 def _distance_255(found: np.ndarray, truth: np.ndarray) -> float:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from personalized_face.core import rotation
 from personalized_face.core.errors import UserError
+from personalized_face.core.seen_contour import seen_contour
 from personalized_face.core.types import (
   FaceMesh,
   Outputs,
@@ -60,6 +61,7 @@ class PersonalizedFace(keras.Model):
     albedo_scale: float = 0.1,
     mean_albedo_scale: float = 1.0,
     antialias: bool = False,
+    whole_head_contour: bool = False,
   ):
     super().__init__(name="personalized_face")
     for value in (shape_corrections, albedo_corrections):
@@ -91,6 +93,7 @@ class PersonalizedFace(keras.Model):
       antialias=antialias,
     )
     self._landmark_vertices = np.asarray(template.landmark_vertices)
+    self._whole_head_contour = whole_head_contour
 
   @property
   def is_prior(self) -> bool:
@@ -148,7 +151,13 @@ class PersonalizedFace(keras.Model):
   def project_landmarks(self, vertices_camera: Tensor) -> Tensor:
     """The 68 marked vertices on the picture, [B, N, V, 3] -> [B, N, L, 2] pixels."""
     marked = tf.gather(vertices_camera, self._landmark_vertices, axis=-2)
-    return project(marked, self.camera)
+    return self.project_marked(marked)
+
+  def project_marked(self, points_camera: Tensor) -> Tensor:
+    """The same of the marked vertices alone, [..., L, 3] -> [..., L, 2] pixels."""
+    if self._whole_head_contour:
+      points_camera = seen_contour(points_camera)
+    return project(points_camera, self.camera)
 
   def reconstruct(self, person: PersonModel, tracking: Tracking) -> Outputs:
     """Combines who it is with what it does: Eq. 1, Eq. 2, pose, camera and renderer.

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 from loss_numerics import assert_gradient
 
+from personalized_face.core.types import PARSING_CLASSES
 from personalized_face.losses.parsing import parsing_loss
 
 
@@ -39,3 +41,23 @@ def test_parsing_loss_random_equals_loop():
 def test_parsing_loss_jacobian_random():
   predicted, labels = _random(side=2)
   assert_gradient(lambda value: parsing_loss(value, labels), predicted)
+
+
+def test_without_outline_skin_and_background_are_one_class():
+  rng = np.random.default_rng(3)
+  count = len(PARSING_CLASSES)
+  predicted = rng.dirichlet(np.ones(count), size=(1, 1, 6, 6)).astype(np.float32)
+  labels = rng.integers(0, count, (1, 1, 6, 6))
+  skin, background = (PARSING_CLASSES.index(n) for n in ("skin", "background"))
+  swapped = np.where(labels == skin, background, labels)
+  one = float(parsing_loss(predicted, labels, outline=False))
+  again = float(parsing_loss(predicted, swapped, outline=False))
+  assert one == pytest.approx(again, rel=1e-6)
+  whole, other = (float(parsing_loss(predicted, n)) for n in (labels, swapped))
+  assert whole != pytest.approx(other, rel=0.01)
+  # By hand: what is said of the two classes is summed before it is compared.
+  difference = predicted - np.eye(count)[labels]
+  both = difference[..., [skin, background]].sum(-1)
+  others = [i for i in range(count) if i not in (skin, background)]
+  squared = (difference[..., others] ** 2).sum(-1) + both**2
+  assert one == pytest.approx(squared.mean(), rel=1e-5)

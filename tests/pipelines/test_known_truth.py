@@ -3,6 +3,7 @@ import pytest
 from toy_clip import toy_system
 
 from personalized_face.core.types import PersonModel
+from personalized_face.pipelines import known_truth
 from personalized_face.pipelines.known_truth import (
   KnownTruth,
   expression_figures,
@@ -82,3 +83,4 @@ def test_a_gain_of_the_albedo_is_the_lights():
   )
   figures = shape_figures(system, other, truth.expression, truth.expression, truth)
   assert figures["albedo_255"] > 5
+  assert len(known_truth._resting_albedo(system, other)) == system.template.num_vertices
