@@ -29,7 +29,11 @@ from personalized_face.fitting.frames import Frames, minibatches
 from personalized_face.fitting.landmarks import LandmarkSolver
 from personalized_face.fitting.light import solve_light
 from personalized_face.fitting.parameters import PersonParameters, TrackingParameters
-from personalized_face.fitting.priors import FitPriors, without_occlusions
+from personalized_face.fitting.priors import (
+  FitPriors,
+  beyond_expected,
+  without_occlusions,
+)
 from personalized_face.losses.total import FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
 
@@ -121,6 +125,7 @@ class PersonFit:
     self.parameters = PersonParameters(system.template)
     count = system.template.num_blendshapes
     self.tracking = TrackingParameters(frames.scenes, count)
+    self._expected = frames.expected_expression(count)
     self._priors = FitPriors(system.template)
     self._loss = FaceLoss(system.template, system.camera.height)
     self._optimizers = _Optimizers(self.parameters, self.tracking)
@@ -139,6 +144,7 @@ class PersonFit:
     if not np.array_equal(frames.scenes, self._frames.scenes):
       raise ValueError(f"frames of the scenes {frames.scenes}, not as before")
     self._frames, self._corrected = frames, False
+    self._expected = frames.expected_expression(self._expected.shape[1])
     self.parameters.reset()
     self.tracking.reset()
     self._optimizers.reset()
@@ -229,8 +235,8 @@ class PersonFit:
     for i, rows in enumerate(chosen):
       ease = _cosine(i / max(phase.steps, 1), phase.final_share)
       sizes = self._optimizers.sizes(phase, ease, (done + 1) / total)
-      batch = self._frames.batch(rows)
-      terms = step(tf.constant(rows), batch, sizes, values, scale)
+      batch, expected = self._frames.batch(rows), tf.constant(self._expected[rows])
+      terms = step(tf.constant(rows), batch, expected, sizes, values, scale)
       done += 1
       if on_step:
         on_step(phase.name, done, terms)
@@ -254,7 +260,12 @@ class PersonFit:
     sources = self._optimizers.sources(corrections)
 
     def step(
-      rows: Tensor, batch: Batch, sizes: dict, values: dict, scale: Tensor
+      rows: Tensor,
+      batch: Batch,
+      expected: Tensor,
+      sizes: dict,
+      values: dict,
+      scale: Tensor,
     ) -> dict[str, Tensor]:
       table = tf.gather(self.tracking.rows, rows)
       scene_light = tf.convert_to_tensor(self.tracking.scene_light)
@@ -264,10 +275,13 @@ class PersonFit:
         tracking = self.tracking.tracking(table, scene_light, rows)
         tracking = Tracking(*(value[tf.newaxis] for value in tracking))
         outputs = self._system.reconstruct(person, tracking)
-        faded = without_occlusions(batch, outputs.rendering, scale)
+        outputs = outputs._replace(
+          tracking=beyond_expected(tracking, expected),
+          rendering=without_occlusions(batch, outputs.rendering, scale),
+        )
         weights = LossWeights(**dict.fromkeys(LossWeights._fields, 0.0))
         weights = weights._replace(**{name: values[name] for name in names})
-        total, terms = self._loss(outputs._replace(rendering=faded), batch, weights)
+        total, terms = self._loss(outputs, batch, weights)
         share = rows.shape[0] / _FRAMES
         total += share * self._priors.of_person(
           person.static_albedo, person.neutral_correction, outputs.neutral_offsets

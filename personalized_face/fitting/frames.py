@@ -15,6 +15,8 @@ class Frames(NamedTuple):
   parsing: np.ndarray  # [F, S, S] uint8, index into PARSING_CLASSES
   # [F] int32: frames of the same number (of one clip) were taken in the same light.
   scenes: np.ndarray
+  # [F, K] what a network saw, from which the l1 of the coefficients is taken; () is 0.
+  expected: "np.ndarray | tuple[()]" = ()
 
   @property
   def count(self) -> int:
@@ -23,7 +25,13 @@ class Frames(NamedTuple):
 
   def take(self, chosen: np.ndarray) -> "Frames":
     """The frames at the given indices, in that order."""
-    return Frames(*(value[chosen] for value in self))
+    return Frames(*(value[chosen] if len(value) else value for value in self))
+
+  def expected_expression(self, num_blendshapes: int) -> np.ndarray:
+    """[F, K] float32."""
+    if len(self.expected):
+      return np.asarray(self.expected, np.float32)
+    return np.zeros([self.count, num_blendshapes], np.float32)
 
   def batch(self, chosen: np.ndarray) -> Batch:
     """The frames as the losses take them, B = 1."""

@@ -20,6 +20,7 @@ from personalized_face.fitting.parameters import (
   PersonParameters,
   TrackingParameters,
 )
+from personalized_face.fitting.priors import beyond_expected
 from personalized_face.losses.landmark import landmark_loss, landmark_weights
 from personalized_face.losses.regularization import expression_l1
 from personalized_face.losses.smoothness import shape_smoothness_loss
@@ -90,12 +91,12 @@ class LandmarkSolver:
     )
     marked = PersonGeometry(*(tf.gather(v, self._marked, axis=1) for v in geometry))
     optimizer = RowAdam(tracking.rows)
-    landmarks = tf.constant(frames.landmarks[np.newaxis])
+    landmarks, expected = self._targets(frames)
 
     @tf.function
     def step(size):
       with tf.GradientTape() as tape:
-        total = self._motion_loss(marked, tracking, landmarks)
+        total = self._motion_loss(marked, tracking, landmarks, expected)
       optimizer.step(tape.gradient(total, tracking.rows), size)
 
     if warm:
@@ -112,7 +113,7 @@ class LandmarkSolver:
     """The same, with the coarse levels of the identity's map free as well."""
     levels = [v for v in parameters.maps.shape_neutral.levels if v.shape[0] <= 32]
     optimizers = [RowAdam(v) for v in (tracking.rows, *levels)]
-    landmarks = tf.constant(frames.landmarks[np.newaxis])
+    landmarks, expected = self._targets(frames)
     deltas = tf.constant(self._template.blendshape_deltas.transpose(1, 0, 2))
     deltas = tf.gather(deltas, self._marked)[tf.newaxis]
     neutral = tf.constant(self._template.vertices)
@@ -123,7 +124,8 @@ class LandmarkSolver:
         person = parameters.person(blendshapes=False)
         offsets = self._sample(person.neutral_correction)  # [1, V, 3]
         marked = tf.gather(neutral + offsets, self._marked, axis=1)
-        total = self._motion_loss(PersonGeometry(marked, deltas), tracking, landmarks)
+        geometry = PersonGeometry(marked, deltas)
+        total = self._motion_loss(geometry, tracking, landmarks, expected)
         # Of the person once, but as the mean of four frames' losses would weigh it.
         share = frames.count / 4
         smooth = shape_smoothness_loss(offsets, self._edges)
@@ -141,8 +143,17 @@ class LandmarkSolver:
       free = 0.0 if i < self._steps // 3 else 0.03 * self._cosine(i)
       step(tf.constant(self._size(i, tracking)), tf.constant(free, tf.float32))
 
+  def _targets(self, frames: Frames) -> tuple[Tensor, Tensor]:
+    """Landmarks [1, F, L, 2] and the expected coefficients [F, K]."""
+    expected = frames.expected_expression(self._template.num_blendshapes)
+    return tf.constant(frames.landmarks[np.newaxis]), tf.constant(expected)
+
   def _motion_loss(
-    self, marked: PersonGeometry, tracking: TrackingParameters, landmarks: Tensor
+    self,
+    marked: PersonGeometry,
+    tracking: TrackingParameters,
+    landmarks: Tensor,
+    expected: Tensor,
   ) -> Tensor:
     chosen = tf.range(tracking.rows.shape[0])
     motion = tracking.tracking(
@@ -159,7 +170,8 @@ class LandmarkSolver:
       predicted, landmarks, camera.height, self._weights
     )
     total += self._opening_weight * opening_loss(predicted, landmarks, camera.height)
-    return total + self._expression_weight * expression_l1(motion.expression)
+    beyond = beyond_expected(motion, expected).expression
+    return total + self._expression_weight * expression_l1(beyond)
 
   def _size(self, i: int, tracking: TrackingParameters) -> np.ndarray:
     """[K + 33] of step i. The expression waits until the head is about in place."""

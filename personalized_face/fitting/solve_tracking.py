@@ -19,7 +19,11 @@ from personalized_face.fitting.frames import Frames
 from personalized_face.fitting.landmarks import LandmarkSolver
 from personalized_face.fitting.light import solve_light
 from personalized_face.fitting.parameters import TrackingParameters
-from personalized_face.fitting.priors import FitPriors, without_occlusions
+from personalized_face.fitting.priors import (
+  FitPriors,
+  beyond_expected,
+  without_occlusions,
+)
 from personalized_face.losses.total import FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
 
@@ -138,15 +142,17 @@ class TrackingSolver:
     self._local.scene_light.assign(light)
     self._optimizer.reset()
     batch = frames.batch(full)
+    count = self._system.template.num_blendshapes
+    expected = tf.constant(frames.take(full).expected_expression(count))
     batch = tf.nest.map_structure(tf.constant, batch)
     for i in range(self._steps):
       ease = 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * i / self._steps))
       sizes = ease * tracking.step_sizes(*self._sizes)
-      self._step(batch, tf.constant(sizes, tf.float32))
+      self._step(batch, tf.constant(sizes, tf.float32), expected)
     found = tf.convert_to_tensor(self._local.rows)[: len(rows)]
     tracking.rows.scatter_update(tf.IndexedSlices(found, rows))
 
-  def _pixel_step(self, batch: Batch, sizes: Tensor) -> None:
+  def _pixel_step(self, batch: Batch, sizes: Tensor, expected: Tensor) -> None:
     """One step of Adam on the chunk's rows."""
     with tf.GradientTape() as tape:
       tracking = self._local.tracking(
@@ -154,9 +160,13 @@ class TrackingSolver:
         tf.convert_to_tensor(self._local.scene_light),
         tf.range(self._chunk),
       )
-      outputs = self._reconstruct(Tracking(*(v[tf.newaxis] for v in tracking)))
-      faded = without_occlusions(batch, outputs.rendering, self._scale)
-      total, _ = self._loss(outputs._replace(rendering=faded), batch, self._weights)
+      tracking = Tracking(*(value[tf.newaxis] for value in tracking))
+      outputs = self._reconstruct(tracking)
+      outputs = outputs._replace(
+        tracking=beyond_expected(tracking, expected),
+        rendering=without_occlusions(batch, outputs.rendering, self._scale),
+      )
+      total, _ = self._loss(outputs, batch, self._weights)
       total += self._priors.of_light(self._local.light_change(self._local.rows))
       total += self._priors.of_openings(
         outputs.landmarks, batch.landmarks, self._system.camera.height

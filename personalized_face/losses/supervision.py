@@ -25,6 +25,20 @@ def expression_loss(expression: Tensor, reference: Tensor) -> Tensor:
   return sum_over_frames(tf.reduce_sum(tf.abs(expression - reference), axis=-1))
 
 
+def expression_squares(expression: Tensor, reference: Tensor) -> Tensor:
+  """sum_n sum_i (w_i - w_i*)^2, averaged over persons; arguments as above.
+
+  Where people move freely a coefficient is 0 in most frames, and so is the median that
+  the absolute difference asks for: a tracker that is not sure answers 0 for ever. The
+  mean is not.
+  """
+  shapes.check(expression, "[B, N, K]", "expression")
+  shapes.check(reference, "[B, N, K]", "reference")
+  return sum_over_frames(
+    tf.reduce_sum(tf.math.squared_difference(expression, reference), axis=-1)
+  )
+
+
 def rotation_loss(rotation: Tensor, reference: Tensor) -> Tensor:
   """sum_n ||R - R*||_F, averaged over persons: 2 sqrt(2) sin(angle / 2) of each frame.
 

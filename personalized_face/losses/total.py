@@ -21,6 +21,7 @@ from personalized_face.losses.sliding_contour import SlidingContour
 from personalized_face.losses.smoothness import shape_smoothness_loss
 from personalized_face.losses.supervision import (
   expression_loss,
+  expression_squares,
   light_loss,
   map_loss,
   rotation_loss,
@@ -35,6 +36,7 @@ SUPERVISED = (
   "true_light",
   "true_neutral",
   "true_albedo",
+  "true_expression_squares",
 )  # terms that need Batch.truth
 
 
@@ -60,6 +62,7 @@ class LossWeights(NamedTuple):
   true_light: float | Tensor = 0.0
   true_neutral: float | Tensor = 0.0
   true_albedo: float | Tensor = 0.0
+  true_expression_squares: float | Tensor = 0.0
 
 
 @gin.configurable(module="losses")
@@ -160,6 +163,9 @@ class FaceLoss:
         regularization_loss, tracking.expression, tracking.light, light_gamma
       ),
       "true_expression": lambda: expression_loss(
+        tracking.expression, batch.truth.expression
+      ),
+      "true_expression_squares": lambda: expression_squares(
         tracking.expression, batch.truth.expression
       ),
       "true_rotation": lambda: rotation_loss(tracking.rotation, batch.truth.rotation),

@@ -45,6 +45,7 @@ from personalized_face.pipelines.distillation import (
   distill,
   require_run,
 )
+from personalized_face.pipelines.expected_expression import expected_expression
 from personalized_face.pipelines.fit_preview import FitPreview
 from personalized_face.pipelines.known_truth import (
   KnownTruth,
@@ -185,7 +186,9 @@ def fit_person(
   )
   allowed, held_out = _split(frames.count, evaluate, holdout)
   chosen = allowed[spread_in_pose_and_expression(frames.landmarks[allowed], max_frames)]
-  system = build_fitting_system(load_template(template_name), preparation.size)
+  template = load_template(template_name)
+  frames = frames._replace(expected=expected_expression(frames.images, template))
+  system = build_fitting_system(template, preparation.size)
   person, tracking = _fit(system, frames, times, chosen, ablation, preview)
   for sentence in unseen(
     Tracking(*(value[chosen] for value in tracking)), system.template.blendshape_names

@@ -5,13 +5,16 @@
 
 Every command that reads a --run_dir takes such a file too: it is unpacked once per
 machine, and is a run like any other then. A file in starter_weights/ goes by its name;
-none comes with the package yet.
+the README there says what it was trained on and what it is worth.
 """
 
 import glob
 import hashlib
+import json
 import os
 import shutil
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +24,9 @@ from personalized_face.authoring.cache import load_template
 from personalized_face.core.cache import cache_folder
 from personalized_face.core.errors import UserError
 from personalized_face.core.npz_files import read_npz
+from personalized_face.networks.track_net import TrackNet
 from personalized_face.systems.personalized_face import PersonalizedFace, build_system
+from personalized_face.template.face_template import FaceTemplate
 from personalized_face.template.resize import with_uv_size
 from personalized_face.training.checkpoints import (
   CONFIG_FILE,
@@ -36,12 +41,13 @@ _STAGE = "starter"  # of the unpacked run
 # range of half precision.
 _LARGE = 4096
 _MOST_BYTES = 1 << 29
+_LAST_CHANNELS = 512  # of ResNet-18
 # The default template is built on each machine; libraries round differently.
 _SAME_DM = 1e-3
 
 
 def names() -> list[str]:
-  """The starter weights that come with the package, if there are any."""
+  """The starter weights that come with the package."""
   paths = glob.glob(os.path.join(glob.escape(_FOLDER), "*.npz"))
   return sorted(os.path.basename(path).removesuffix(".npz") for path in paths)
 
@@ -106,6 +112,7 @@ def pack(run_dir: str, path: str, stage_name: str | None = None) -> None:
         vertices=template.vertices,
         uv_size=np.array(template.uv_size),
         config=np.array(config_text),
+        tracker=np.array(json.dumps(_tracker_sizes(system))),
         **arrays,
       )
     os.replace(temporary, path)
@@ -146,7 +153,10 @@ def unpack(path: str, folder: str) -> None:
     )
   config.parse([], [config_text])
   system = build_system(template)
-  _assign(system, data, path)
+  wanted = variables(system)
+  _assign(wanted, data, path)
+  if f"{len(wanted):04d}" in data:
+    raise _damaged(path, "it has more arrays than the networks")
   write_run(system, folder, config_text)
 
 
@@ -198,17 +208,63 @@ def variables(system: PersonalizedFace) -> list:
   ]
 
 
-def _assign(system: PersonalizedFace, data: dict[str, np.ndarray], path: str) -> None:
-  wanted = variables(system)
-  for i, variable in enumerate(wanted):
+class PackedTracker(NamedTuple):
+  """A TrackNet alone."""
+
+  track_net: TrackNet
+  crop_size: int  # pixels
+
+
+def load_tracker(path: str, template: FaceTemplate) -> PackedTracker | None:
+  """Reads the tracker of packed weights, without any configuration.
+
+  Args:
+    path: what `pack` wrote, or one of `names()`.
+    template: whose coefficients it should put out.
+
+  Returns:
+    None where it was trained with another template.
+
+  Raises:
+    UserError: damaged.
+  """
+  path = os.path.join(_FOLDER, f"{path}.npz") if path in names() else path
+  try:
+    data = read_npz(path, _MOST_BYTES)
+    sizes = json.loads(str(data["tracker"]))
+    net = TrackNet(sizes["blendshapes"], sizes["width"], sizes["hidden"])
+    crop_size, first = int(sizes["crop_size"]), int(sizes["first"])
+    made_with, vertices = str(data["template_hash"]), data["vertices"]
+  except (OSError, KeyError, TypeError, ValueError) as error:
+    raise _damaged(path, error) from error
+  if made_with != template.hash and not _same_mesh(vertices, template.vertices):
+    return None
+  _assign(net.variables, data, path, first)
+  return PackedTracker(net, crop_size)
+
+
+def _tracker_sizes(system: PersonalizedFace) -> dict[str, float]:
+  """What `load_tracker` builds the network by."""
+  net = system.track_net
+  return {
+    "blendshapes": system.template.num_blendshapes,
+    "width": net.encoder.output_shape[-1] / _LAST_CHANNELS,
+    "hidden": net.head.layers[0].units,
+    "crop_size": system.camera.height,
+    "first": len(system.model_net.variables),
+  }
+
+
+def _assign(
+  wanted: Sequence, data: dict[str, np.ndarray], path: str, first: int = 0
+) -> None:
+  for i, variable in enumerate(wanted, first):
     value = data.get(f"{i:04d}")
     if value is None or value.shape != tuple(variable.shape):
       raise _damaged(path, f"array {i} is not that of {variable.path}")
     if value.dtype.kind != "f" or not np.isfinite(value).all():
       raise _damaged(path, f"array {i} has what is no number")
     variable.assign(value.astype(np.float32))
-  if f"{len(wanted):04d}" in data:
-    raise _damaged(path, "it has more arrays than the networks")
 
 
 def _damaged(path: str, reason: object) -> UserError:

@@ -76,7 +76,7 @@ def _face_loss(**arguments):
 
 
 def test_loss_weights_are_the_papers():
-  assert LossWeights() == (*PAPER, *[0.0] * 5)
+  assert LossWeights() == (*PAPER, *[0.0] * 6)
 
 
 def test_loss_weights_by_gin_scope():
@@ -148,7 +148,11 @@ def test_truth_is_a_term_where_it_is_known():
   tracking = outputs.tracking._replace(rotation=tf.constant(angles, tf.float32))
   outputs = outputs._replace(tracking=tracking)
   weights = LossWeights(
-    *[0] * 8, true_expression=2.0, true_rotation=3.0, true_light=4.0
+    *[0] * 8,
+    true_expression=2.0,
+    true_rotation=3.0,
+    true_light=4.0,
+    true_expression_squares=5.0,
   )
   face_loss = _face_loss()
   assert face_loss(outputs, batch, weights)[1] == {}  # held-out frames know none
@@ -161,7 +165,9 @@ def test_truth_is_a_term_where_it_is_known():
   rotation = np.sum(2 * np.sqrt(2) * np.sin(turned / 2)) / 2
   assert float(terms["true_rotation"]) == pytest.approx(rotation, rel=1e-5)
   light = np.sum(np.linalg.norm(tracking.light, axis=(2, 3))) / 2
-  summed = 2 * expression + 3 * rotation + 4 * light
+  squares = np.sum(np.square(tracking.expression)) / 2
+  assert float(terms["true_expression_squares"]) == pytest.approx(squares, rel=1e-6)
+  summed = 2 * expression + 3 * rotation + 4 * light + 5 * squares
   assert float(total) == pytest.approx(summed, rel=1e-5)
   matrices = matrices.reshape(2, 3, 3, 3).astype(np.float32)
   same = Known(tracking.expression, matrices, tracking.light, flat, flat)

@@ -4,11 +4,12 @@ import os
 
 import numpy as np
 import pytest
+from helpers import toy_template
 
 from personalized_face import config
 from personalized_face.authoring.cache import load_template
 from personalized_face.core.errors import UserError
-from personalized_face.pipelines import starter
+from personalized_face.pipelines import expected_expression, starter
 from personalized_face.systems.personalized_face import build_system
 from personalized_face.template.resize import with_uv_size
 from personalized_face.training.checkpoints import load_system
@@ -122,3 +123,25 @@ def test_cut_short_exception_raised(run, tmp_path):
     (tmp_path / "cut.npz").write_bytes(file.read()[:-1000])
   with pytest.raises(UserError, match="does not hold readable weights"):
     starter.unpack(str(tmp_path / "cut.npz"), str(tmp_path / "out"))
+
+
+def test_the_tracker_alone_sees_what_the_run_sees(run):
+  system, packed = run
+  tracker = starter.load_tracker(packed, system.template)
+  assert tracker.crop_size == 32
+  picture = np.random.default_rng(1).uniform(size=(1, 32, 32, 3)).astype(np.float32)
+  np.testing.assert_allclose(
+    tracker.track_net(picture), system.track_net(picture), rtol=2e-2, atol=2e-2
+  )
+  assert starter.load_tracker(packed, toy_template()) is None
+
+
+def test_a_fit_expects_what_the_starter_tracker_sees(run, monkeypatch):
+  system, packed = run
+  crops = np.random.default_rng(1).integers(0, 255, (40, 64, 64, 3), np.uint8)
+  monkeypatch.setattr(starter, "_FOLDER", os.path.dirname(packed))
+  monkeypatch.setattr(expected_expression, "STARTER", "tiny")
+  found = expected_expression.expected_expression(crops, system.template)
+  half = crops.reshape(40, 32, 2, 32, 2, 3).mean(axis=(2, 4)).astype(np.float32) / 255
+  np.testing.assert_allclose(found, system.track(half).expression, atol=2e-2)
+  assert expected_expression.expected_expression(crops, toy_template()) == ()
