@@ -280,6 +280,7 @@ def build_system(
   mean_albedo_scale: float = 1.0,
   antialias: bool = False,
   precision: str = "float32",
+  whole_head_contour: bool = False,
 ) -> PersonalizedFace:
   """Builds the system and all its variables.
 
@@ -299,6 +300,9 @@ def build_system(
     antialias: outlines with a gradient, see RendererLayer; the paper's have none.
     precision: of the networks' arithmetic: "float32", or on a GPU "mixed_bfloat16" or
       "mixed_float16" (with a Stage.loss_scale). Weights and outputs stay float32.
+    whole_head_contour: whether landmarks of the jaw are compared where the detector
+      sees them on whole heads (core/seen_contour.py), not at their vertices, as in the
+      paper.
 
   Raises:
     UserError: networks so narrow that TensorFlow crashes on them.
@@ -326,6 +330,7 @@ def build_system(
     albedo_scale=albedo_scale,
     mean_albedo_scale=mean_albedo_scale,
     antialias=antialias,
+    whole_head_contour=whole_head_contour,
   )
   blank = tf.zeros([1, 1, image_size, image_size, 3])
   system.model_net(blank)
