@@ -11,6 +11,7 @@ Parsing is strict: a name that nothing in the package registers is an error that
 where it stands. `explain` does the same for what gin only notices at a call.
 """
 
+import contextlib
 import difflib
 import functools
 import importlib
@@ -19,7 +20,7 @@ import os
 import pkgutil
 import re
 import tokenize
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import gin
 import tensorflow as tf
@@ -68,6 +69,21 @@ def parse(gin_files: Sequence[str], gin_params: Sequence[str] = ()) -> None:
   except UserError:
     gin.clear_config()
     raise
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+  """Another configuration may be parsed within; afterwards the present one is back.
+
+  The values used so far are forgotten: an operative config begins anew.
+  """
+  present = gin.config_str()
+  try:
+    yield
+  finally:
+    gin.clear_config()
+    gin.parse_config(present)
+    gin.finalize()
 
 
 def operative_config_text() -> str:

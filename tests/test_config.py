@@ -190,3 +190,17 @@ def test_make_deterministic_seeds_all_generators(monkeypatch):
   assert draw(3) == draw(3)
   assert all(a != b for a, b in zip(draw(3), draw(4), strict=True))
   assert asked
+
+
+def test_another_configuration_can_be_parsed_aside(write):
+  config.parse([], ["Jitter.shift = 0.25", "stage1/Jitter.degrees = 3.0"])
+  before = gin.config_str()
+  with pytest.raises(ZeroDivisionError):
+    with config.aside():
+      config.parse([], ["Jitter.shift = 0.5"])
+      assert gin.query_parameter("Jitter.shift") == 0.5
+      raise ZeroDivisionError
+  assert gin.query_parameter("Jitter.shift") == 0.25
+  assert gin.config_str() == before
+  with pytest.raises(RuntimeError, match="locked"):
+    gin.bind_parameter("Jitter.shift", 1.0)

@@ -3,7 +3,7 @@ r"""Fits a personalised face model to a person's own video or photos, on a CPU.
   pface_personalize --output_dir=out clip.mp4
   pface_personalize --output_dir=out photo1.jpg photo2.jpg
   pface_personalize --output_dir=out --evaluate clip.mp4
-  pface_personalize --output_dir=out --distill=runs/mine clip.mp4
+  pface_personalize --output_dir=out --distill=starter clip.mp4
 
 Works from one photo up to minutes of video; no network has to be trained. The folder
 gets what pface_reconstruct writes: the person (person.npz, face.obj with its texture),
@@ -50,8 +50,8 @@ flags.DEFINE_bool("avatar", False, "Also write face.glb, live_link.csv and page.
 flags.DEFINE_string(
   "distill",
   None,
-  "A run of pface_train, of the same template: its TrackNet is fine-tuned on the "
-  "fitted frames and written to tracker/.",
+  "A run of pface_train, of the same template, or 'starter', what comes with the "
+  "package: its TrackNet is fine-tuned on the fitted frames and written to tracker/.",
 )
 flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")
 flags.DEFINE_bool("frames", False, "Also write frames/NUMBER.obj.")

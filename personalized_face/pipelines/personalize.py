@@ -56,6 +56,7 @@ from personalized_face.pipelines.known_truth import (
 from personalized_face.pipelines.motion_figures import motion_figures
 from personalized_face.pipelines.person_figures import person_figures
 from personalized_face.pipelines.person_frames import Source, read_person
+from personalized_face.pipelines.starter import run_folder
 from personalized_face.progress import tqdm
 from personalized_face.rendering.camera import Camera
 from personalized_face.systems.personalized_face import PersonalizedFace
@@ -124,8 +125,9 @@ def personalize(
     detector: None takes MediaPipe's.
     max_frames: that are fitted; of the others only the motion is solved.
     avatar: also writes the files of export/avatar_folder.py.
-    distill_run: a run of pface_train whose TrackNet then learns the fitted motion; it
-      goes to <output_dir>/tracker, a run of its own. See distillation.py.
+    distill_run: a run of pface_train, or packed weights, whose TrackNet then learns the
+      fitted motion; it goes to <output_dir>/tracker, a run of its own. See
+      distillation.py.
 
   Returns:
     What metrics.json holds: the figures of person_figures and motion_figures; those of
@@ -141,6 +143,7 @@ def personalize(
   start, cpu_start = time.monotonic(), time.process_time()
   make_folder(output_dir)
   if distill_run:
+    distill_run = run_folder(distill_run)
     require_run(distill_run, load_template(template_name))
   preview = os.path.join(output_dir, PREVIEW)
   fitted = fit_person(

@@ -151,8 +151,9 @@ def unpack(path: str, folder: str) -> None:
       f"{path} was trained with a default template that hashes to {made_with}, this "
       f"one to {template.hash}; install the package again, or train with `pface_train`."
     )
-  config.parse([], [config_text])
-  system = build_system(template)
+  with config.aside():
+    config.parse([], [config_text])
+    system = build_system(template)
   wanted = variables(system)
   _assign(wanted, data, path)
   if f"{len(wanted):04d}" in data:
