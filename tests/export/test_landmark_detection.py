@@ -20,6 +20,7 @@ def test_a_mesh_is_centred_and_scaled_for_the_detector():
     detect_landmarks(character, template, blind)
   frontal = seen[0]
   rows, columns = np.nonzero((frontal != frontal[0, 0]).any(axis=-1))
+  assert len(rows) > 0.2 * frontal[..., 0].size
   middle = (len(frontal) - 1) / 2
   # Perspective: what is nearer lies farther out; the neck is farther than the brow.
   assert (rows.min() + rows.max()) / 2 == pytest.approx(middle, abs=20)

@@ -10,7 +10,7 @@ from helpers import toy_template
 from personalized_face.training.heat_maps import FULL_SCALE_MM, correction_sheet
 
 
-@pytest.mark.parametrize(("millimetres", "share"), [(0, 0), (1.5, 0.5), (9, 1)])
+@pytest.mark.parametrize(("millimetres", "share"), [(0.0, 0.0), (1.5, 0.5), (9.0, 1.0)])
 def test_a_length_has_one_colour(millimetres, share):
   template = toy_template()
   everywhere = np.ones_like(template.attention_masks)
