@@ -25,3 +25,12 @@ def test_silenced_leaks_no_descriptor():
   with native_logs.silenced():
     pass
   assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_the_user_asked_to_hear_is_heard(monkeypatch):
+  monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+  monkeypatch.setenv("GLOG_minloglevel", "")
+  monkeypatch.delenv("GLOG_minloglevel")
+  native_logs.ask_for_quiet()
+  assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+  assert os.environ["GLOG_minloglevel"] == "2"

@@ -90,6 +90,26 @@ def test_corrections_figure_highlights_what_changed(system, solved):
   assert np.abs(changed - dynamic).max() > 0.02
 
 
+def test_corrections_figure_highlights_what_moved(system, solved):
+  person = solved.person
+  correction = np.zeros_like(person.blendshape_corrections)
+  correction[..., 2] = np.random.default_rng(0).normal(0, 0.1, correction.shape[:-1])
+  figure = paper_figures.corrections_figure(
+    ClipRenderer(system, 1),
+    system.template,
+    person._replace(blendshape_corrections=correction),
+    ["jawOpen"],
+  )
+  before, after, moved = pictures_in(figure)[:3]
+  differs = np.abs(after - before).max(axis=-1)
+  assert differs.max() > 0.1
+  np.testing.assert_allclose(moved[differs == 0], after[differs == 0], atol=1e-6)
+  # Full colour from a change by 0.25 on: there the picture is the colour.
+  there = differs > 0.1
+  redder = (moved - after)[there]
+  assert (redder[:, 1] < 0).mean() > 0.9  # grey clay has more green than the red has
+
+
 def test_side_by_side_leaves_a_face_that_was_not_found_empty(predictor):
   sample, image = Sample("a", list), picture((70, 50))
   points = DetectorPredictor(StubDetector()).predict(sample, [image])

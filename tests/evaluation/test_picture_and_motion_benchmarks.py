@@ -180,6 +180,19 @@ def test_synthetic_truth_scores_zero(synthetic):
   assert len(list(synthetic.samples())) == FRAMES
 
 
+def test_synthetic_landmarks_lie_on_what_was_rendered(synthetic):
+  for sample in synthetic.samples():
+    truth = sample.truth
+    rows, columns = np.nonzero(truth.parsing)
+    pixel = (truth.box[2] - truth.box[0]) / len(truth.parsing)  # of the frame
+    low = truth.box[:2] + pixel * np.array([columns.min(), rows.min()])
+    high = truth.box[:2] + pixel * np.array([columns.max() + 1, rows.max() + 1])
+    # The toy's landmarks visit its whole grid, so they span what the box shows of it.
+    points = np.clip(truth.landmarks, truth.box[:2], truth.box[2:])
+    np.testing.assert_allclose(points.min(axis=0), low, atol=2 * pixel)
+    np.testing.assert_allclose(points.max(axis=0), high, atol=2 * pixel)
+
+
 def test_synthetic_known_perturbations(synthetic):
   signs = np.tile([1.0, -1.0], 32)
 

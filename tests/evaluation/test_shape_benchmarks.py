@@ -337,6 +337,18 @@ def test_register_leaves_out_what_the_target_has_not():
   assert match.valid[middle].all()
 
 
+def test_register_leaves_out_what_stands_off_the_target():
+  source, spike = face(17), 8 * 17 + 4  # 40 mm beside the middle
+  source.vertices[spike, 2] += 30
+  marks = face(17).vertices[list(LANDMARKS.values())]
+  bent, match = register(source, face(40), list(LANDMARKS.values()), marks)
+  assert bent[spike, 2] - face(17).vertices[spike, 2] > 15
+  assert not match.valid[spike]
+  x, y = source.vertices[:, 0] - source.vertices[spike, 0], source.vertices[:, 1]
+  away = (np.hypot(x, y) > 30) & (np.abs(source.vertices[:, :2]).max(axis=1) < 70)
+  assert match.valid[away].all()
+
+
 def test_register_exception_raised(tmp_path):
   with pytest.raises(ValueError, match="3 landmarks"):
     register(face(), face(), [0, 1, 2], np.zeros([3, 3]))

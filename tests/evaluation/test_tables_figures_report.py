@@ -61,6 +61,22 @@ def test_markdown_has_ours_the_papers_and_the_sources(result):
   assert "sqrt(width x height)" in text
 
 
+class OfNoUse(TruthPredictor):
+  """A face without landmarks, then no file, then the truth."""
+
+  def predict(self, sample, pictures):
+    wrong = {"image00002": Prediction(True), "image00003": None, "image00004": None}
+    return wrong.get(sample.name, super().predict(sample, pictures))
+
+
+def test_other_counts_the_missing_and_the_unusable(tmp_path):
+  benchmark = AFLW2000(write_aflw(tmp_path))
+  table = tables.make_table(run_benchmark(benchmark, [OfNoUse(benchmark, name="s")]))
+  assert tables.cells(table.rows[0], table.columns)[-3:] == ["4", "0", "3"]
+  row = next(csv.DictReader(io.StringIO(tables.csv_text(table))))
+  assert (row["no prediction"], row["unusable"]) == ("2", "1")
+
+
 def test_csv_and_json_agree_with_the_table(result):
   table = tables.make_table(result)
   rows = list(csv.DictReader(io.StringIO(tables.csv_text(table))))
@@ -175,6 +191,8 @@ def test_evaluate_writes_the_whole_folder(tmp_path):
   assert 'src="http' not in report and "<link" not in report
   assert "blind &lt;b&gt;" in report and "Table 2b" in report
   assert "blind &lt;b&gt;: image00003: no face" in report
+  counted = "".join(f"<td>{count}</td>" for count in ("4", "0", "0"))
+  assert f'<td>5.00</td>{counted}<td class="source">this run</td>' in report
   # What was kept scores the same when it is read back.
   kept = evaluation.FilePredictor(str(output / "predictions" / "two_pixels"), "again")
   again = run_benchmark(benchmark, [kept])
@@ -220,6 +238,19 @@ def test_error_curve_and_map_are_drawn(tmp_path):
   assert [os.path.basename(path) for path in paths] == ["map.pdf", "map.png"]
   assert open(paths[0], "rb").read(5) == b"%PDF-"
   assert np.asarray(Image.open(paths[1])).std() > 10  # not blank
+
+
+def test_landmark_panel_is_cut_to_the_points():
+  points = np.random.default_rng(0).uniform([60, 90], [100, 110], [68, 2])
+  points[:2] = [[60, 90], [100, 110]]
+  panel = figures.landmark_panel(np.zeros([200, 150, 3], np.uint8), {"a": points})
+  assert panel.shape == (448, 448, 3)
+  rows, columns = np.nonzero(panel[..., 1] > 120)
+  # The longer side is 1 / 1.7 of the panel's; a dot is 7 pixels wide.
+  side = 448 / 1.7
+  for places, extent in ((columns, side), (rows, side / 2)):
+    assert (places.min() + places.max()) / 2 == pytest.approx(223.5, abs=2)
+    assert np.ptp(places) == pytest.approx(extent, abs=9)
 
 
 def test_picture_grid_leaves_a_place_empty_and_checks_labels():

@@ -17,6 +17,7 @@ from personalized_face.core.errors import UserError
 from personalized_face.data.video import read_frames
 from personalized_face.export.retarget import (
   open_driver,
+  read_landmarks,
   retarget,
   target_person,
 )
@@ -159,3 +160,14 @@ def test_retarget_exception_raised(system, clip, tmp_path):
   with pytest.raises(UserError, match="no blendshape wings"):
     open_driver(system, [clip], StubDetector(), gains={"wings": 2.0})
   assert os.listdir(out) == []
+
+
+def test_read_landmarks(tmp_path):
+  path = tmp_path / "marks.json"
+  marks = list(range(68))
+  path.write_text(json.dumps(marks))
+  assert read_landmarks(str(path), 68).tolist() == marks
+  for wrong in (marks[:-1], [0.0, *marks[1:]], [*marks[:-1], 68], [-1, *marks[1:]], {}):
+    path.write_text(json.dumps(wrong))
+    with pytest.raises(UserError, match="no list of 68 of the mesh's 68 vertices"):
+      read_landmarks(str(path), 68)

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from toy_clip import SIZE
 
-from personalized_face.export.benchmark import benchmark, table
+from personalized_face.export.benchmark import Timing, benchmark, table
 from personalized_face.export.saved_model import export
 from personalized_face.export.serving_files import model_name
 
@@ -268,6 +268,11 @@ def test_client_example_over_rest(exported, loaded, images, tmp_path):
   for line, path, weights in zip(lines, paths, tracked["expression"], strict=True):
     strongest = ("jawOpen", "smile_L", "smile_R")[int(np.argmax(weights))]
     assert line.startswith(f"{path}: {strongest} {np.max(weights):.2f}")
+
+
+def test_benchmark_s_throughput_is_of_pictures():
+  timings = [Timing("track", 1, 10.0, 9.0), Timing("track", 4, 16.0, 15.0)]
+  assert table(timings).endswith("| track | 10.0 (100) | 16.0 (250) |")
 
 
 def test_benchmark_times_every_signature(system):

@@ -1,3 +1,4 @@
+import base64
 import os
 import re
 
@@ -12,6 +13,8 @@ from personalized_face.core.types import Tracking
 from personalized_face.export.avatar import make_avatar
 from personalized_face.export.view import write_view
 from personalized_face.face_model.files import Motion
+from personalized_face.inference.error_map import vertex_errors_255
+from personalized_face.inference.render import ClipRenderer
 
 FRAMES = 6
 
@@ -54,6 +57,23 @@ def test_view_is_one_file_that_asks_for_nothing(page):
   assert "<title>A &lt;b></title>" in text
   assert sorted(os.listdir(page.parent)) == ["a.html", "clip.mp4"]
   assert not re.search(r"""(?:src|href)=["']|https?://|import """, text)
+
+
+def test_errors_are_steps_of_the_largest(system, person, motion, tmp_path):
+  drawn = ClipRenderer(system).all(person, motion.tracking).rendering.image
+  noise = np.random.default_rng(2).integers(0, 30, drawn.shape)
+  crops = (255 * np.clip(drawn, 0, 0.85) + noise).astype(np.uint8)
+  write_view(system, person, str(tmp_path / "a.html"), motion, crops=crops)
+  text = (tmp_path / "a.html").read_text()
+  found = re.search('"errors":"([^"]*)","largestError":64.0', text)[1]
+  steps = np.frombuffer(base64.b64decode(found), np.uint8).astype(float)
+  errors = vertex_errors_255(system, person, motion.tracking, crops)
+  seen = ~np.isnan(errors)
+  assert np.median(errors[seen]) < 50
+  np.testing.assert_array_equal(steps == 255, ~seen)
+  # A step is 64 / 254 grey levels.
+  expected = np.minimum(errors[seen], 64)
+  np.testing.assert_allclose(steps[seen] * 64 / 254, expected, atol=0.51 * 64 / 254)
 
 
 def test_view_exception_raised(system, person, tmp_path):

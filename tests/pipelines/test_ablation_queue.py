@@ -97,6 +97,15 @@ def test_rows_and_seeds_are_trained_once_and_tabulated(queue):
   assert (folder / "B_seed0" / "run" / "logs" / "hparams").is_dir()
 
 
+def test_a_table_of_two_seeds_has_the_deviation_of_a_sample(tmp_path):
+  for seed, error in enumerate((2.0, 3.0)):
+    (tmp_path / f"A_seed{seed}").mkdir()
+    figures = {"vertex_mm": error, "nme_percent": 1.5}
+    (tmp_path / f"A_seed{seed}" / "figures.json").write_text(json.dumps(figures))
+  line = ablations.write_table(str(tmp_path)).splitlines()[-1]
+  assert "| A | 2 | 2.5 ± 0.71 |" in " ".join(line.split())
+
+
 def test_rows_begin_with_one_warm_up(queue):
   run, folder = queue
   run(("A", "final"), (0,), ("warm_up",))

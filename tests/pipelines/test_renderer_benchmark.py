@@ -120,6 +120,9 @@ def test_flat_figures_have_every_promised_key():
   assert everything["cpu_forward_ms"] == 1
   assert everything["cpu_forward_times_faster_than_tfg"] == everything["tfg_forward_ms"]
   assert not [key for key, value in everything.items() if value is None]
+  results = fake_results(missing=())
+  results[-1]["forward_ms"]["cpu"] = 1.75  # on one thread
+  assert flat_figures(results)["cpu_forward_speedup_2_threads"] == 1.75
 
 
 def test_benchmark_writes_json_and_tables(monkeypatch, tmp_path):

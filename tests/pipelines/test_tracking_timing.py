@@ -12,6 +12,7 @@ from toy_clip import (
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
+from personalized_face.pipelines import tracking_timing
 from personalized_face.pipelines.tracking_timing import MEDIAPIPE, table, time_tracking
 
 
@@ -52,6 +53,21 @@ def test_every_way_is_timed_on_the_same_frames(system, tmp_path):
   assert mesh.name.startswith(MEDIAPIPE) and mesh.of_network is None
   assert mesh.frames_per_second == pytest.approx(1000 / mesh.median_ms)
   assert table(rows).count("\n") == 8
+
+
+def test_reading_counts_but_for_the_network_alone(system, tmp_path, monkeypatch):
+  clip = str(tmp_path / "clip.mp4")
+  write_clip(clip, straight_path(5))
+  monkeypatch.setattr(
+    tracking_timing, "_timed", lambda frames: ((frame, 1000.0) for frame in frames)
+  )
+  rows = time_tracking(system, clip, StubDetector(), mesh=lambda image: None)
+  assert {row.name: row.median_ms > 1e6 for row in rows} == {
+    "Keras: TrackNet alone": False,
+    "Keras: file in, motion out": True,
+    "Keras: the same, rendered and laid on the frame": True,
+    f"{MEDIAPIPE}: file in, points out": True,
+  }
 
 
 def test_time_tracking_exception_raised(system, tmp_path):

@@ -9,7 +9,7 @@ from helpers import toy_template
 from toy_run import CONFIG, write_toy_records
 
 from personalized_face.core.errors import UserError
-from personalized_face.pipelines.training import train_run
+from personalized_face.pipelines.training import train_run, training_template
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,15 @@ def test_a_run_begins_as_another_ended(train):
     np.testing.assert_allclose(after, before, atol=1e-6)
     far += np.abs(np.array(fresh) - np.array(before)).max() > 0.05
   assert far > 20
+
+
+def test_maps_take_the_configured_size(tmp_path):
+  path, own = str(tmp_path / "toy.npz"), toy_template()
+  own.save(path)
+  assert training_template(path).hash == own.hash
+  smaller = training_template(path, uv_size=own.uv_size // 2)
+  assert smaller.uv_size == own.uv_size // 2
+  assert smaller.mean_albedo.shape == (own.uv_size // 2, own.uv_size // 2, 3)
 
 
 def test_runs_that_do_not_fit_exception_raised(train, tmp_path):

@@ -3,6 +3,7 @@
 import gin
 import pytest
 from helpers import toy_template
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from toy_run import CONFIG, write_toy_records
 
 from personalized_face.core.errors import UserError
@@ -58,4 +59,22 @@ def test_figures_are_flat():
 
 def test_a_folder_without_a_profile(tmp_path):
   with pytest.raises(UserError, match="holds no profile"):
+    traced_wait_percent(str(tmp_path))
+
+
+def test_the_wait_is_the_next_batchs_share_of_the_steps(tmp_path):
+  space = xplane_pb2.XSpace()
+  plane = space.planes.add()
+  names = ("train", "IteratorGetNextOp::DoCompute", "something else")
+  for number, name in enumerate(names, start=1):
+    plane.event_metadata[number].name = name
+  for durations in ((600, 150, 90), (200, 50, 90)):  # picoseconds
+    line = plane.lines.add()
+    for number, duration in enumerate(durations, start=1):
+      line.events.add(metadata_id=number, duration_ps=duration)
+  (tmp_path / "host.xplane.pb").write_bytes(space.SerializeToString())
+  assert traced_wait_percent(str(tmp_path)) == pytest.approx(25)
+  plane.event_metadata[1].name = "no step"
+  (tmp_path / "host.xplane.pb").write_bytes(space.SerializeToString())
+  with pytest.raises(UserError, match="has no steps"):
     traced_wait_percent(str(tmp_path))

@@ -1,5 +1,7 @@
 """Templates with smaller UV maps."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers import toy_template
@@ -8,7 +10,14 @@ from personalized_face.template.resize import with_uv_size
 
 
 def test_maps_are_averaged_and_the_mesh_stays():
+  rng = np.random.default_rng(0)  # the toy's own maps are the same in each block
   large = toy_template(uv_size=32)
+  labels = rng.uniform(size=large.parsing_map.shape)
+  large = dataclasses.replace(
+    large,
+    mean_albedo=rng.uniform(size=large.mean_albedo.shape).astype(np.float32),
+    parsing_map=(labels / labels.sum(-1, keepdims=True)).astype(np.float32),
+  )
   small = with_uv_size(large, 16)
   assert small.uv_size == 16
   for texel in ((0, 0), (5, 9), (15, 15)):

@@ -81,7 +81,8 @@ def test_failed_step_names_its_records_and_can_be_replayed(tmp_path):
 
 def test_what_is_no_replay_file_is_one_sentence(tmp_path):
   (tmp_path / "note.npz").write_text("hello")
-  for name in ("note.npz", "missing.npz"):
+  np.savez(tmp_path / "motion.npz", images=np.zeros(1), step=1)  # another file of ours
+  for name in ("note.npz", "missing.npz", "motion.npz"):
     with pytest.raises(UserError, match="is no replay file"):
       replay(str(tmp_path / name))
 
