@@ -1,42 +1,62 @@
-"""What a fit may expect of a person's expression, by the starter weights."""
+"""What a fit may expect of a person's expression, by the starter weights.
+
+The starter TrackNet learned from synthetic people. On real ones it tells when a shape
+moves better than where its rest is: a coefficient is taken from its median over the
+clip, and what lies below that is rest.
+"""
 
 import cv2
 import numpy as np
 
 from personalized_face.face_model.parameters import tracking_from_raw
+from personalized_face.fitting.frames import Frames
 from personalized_face.inference.track import to_float
 from personalized_face.pipelines import starter
 from personalized_face.template.face_template import FaceTemplate
 
 STARTER = "starter"
+_LEAST_FRAMES = 10  # of a scene, to tell its rest
 _CHUNK = 32  # frames at a time
 
 
 def expected_expression(
-  images: np.ndarray, template: FaceTemplate
+  frames: Frames, template: FaceTemplate
 ) -> "np.ndarray | tuple[()]":
-  """The coefficients that the starter TrackNet sees.
+  """What Frames.expected may be.
 
   Args:
-    images: [F, S, S, 3] uint8 crops, framed as for TrackNet.
+    frames: F of a person, crops framed as for TrackNet.
     template: of the fit.
 
   Returns:
-    [F, K] float32 in (0, 1); () where the weights are of another template.
+    [F, K] float32 in [0, 1), 0 in scenes of few frames; () where there are no other
+    scenes, or the weights are of another template.
   """
-  if STARTER not in starter.names():
+  scenes, counts = np.unique(frames.scenes, return_counts=True)
+  scenes = scenes[counts >= _LEAST_FRAMES]
+  if not len(scenes) or STARTER not in starter.names():
     return ()
   tracker = starter.load_tracker(STARTER, template)
   if tracker is None:
     return ()
+  expected = np.zeros([frames.count, template.num_blendshapes], np.float32)
+  for scene in scenes:
+    rows = np.flatnonzero(frames.scenes == scene)
+    seen = _seen(tracker, frames.images[rows], template.num_blendshapes)
+    expected[rows] = np.maximum(seen - np.median(seen, axis=0), 0.0)
+  return expected
+
+
+def _seen(
+  tracker: starter.PackedTracker, images: np.ndarray, num_blendshapes: int
+) -> np.ndarray:
+  """[F, K] as the network puts it out for crops [F, S, S, 3] uint8."""
   size, found = tracker.crop_size, []
   for first in range(0, len(images), _CHUNK):
-    crops = np.stack(
-      [
-        cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-        for crop in images[first : first + _CHUNK]
-      ]
-    )
-    raw = tracker.track_net(to_float(crops), training=False)
-    found.append(tracking_from_raw(raw, template.num_blendshapes).expression.numpy())
+    crops = [
+      cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+      for crop in images[first : first + _CHUNK]
+    ]
+    raw = tracker.track_net(to_float(np.stack(crops)), training=False)
+    found.append(tracking_from_raw(raw, num_blendshapes).expression.numpy())
   return np.concatenate(found)

@@ -190,7 +190,7 @@ def fit_person(
   allowed, held_out = _split(frames.count, evaluate, holdout)
   chosen = allowed[spread_in_pose_and_expression(frames.landmarks[allowed], max_frames)]
   template = load_template(template_name)
-  frames = frames._replace(expected=expected_expression(frames.images, template))
+  frames = frames._replace(expected=expected_expression(frames, template))
   system = build_fitting_system(template, preparation.size)
   person, tracking = _fit(system, frames, times, chosen, ablation, preview)
   for sentence in unseen(

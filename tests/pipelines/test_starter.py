@@ -4,11 +4,15 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import toy_template
+from toy_clip import small_template
 
 from personalized_face import config
 from personalized_face.authoring.cache import load_template
 from personalized_face.core.errors import UserError
+from personalized_face.fitting.frames import Frames
+from personalized_face.networks.track_net import num_outputs
 from personalized_face.pipelines import expected_expression, starter
 from personalized_face.systems.personalized_face import build_system
 from personalized_face.template.resize import with_uv_size
@@ -32,7 +36,13 @@ def run(tmp_path_factory):
   system = build_system(with_uv_size(load_template(), 16))
   rng = np.random.default_rng(0)
   for variable in starter.variables(system):
-    variable.assign(rng.normal(size=variable.shape))
+    path = getattr(variable, "path", "")
+    values = 0.2 * rng.normal(size=variable.shape)
+    if "variance" in path:
+      values = rng.uniform(0.5, 1.5, variable.shape)
+    if path.endswith("raw/bias"):
+      values += 5  # coefficients that are neither 0 nor 1
+    variable.assign(values)
   packed = str(folder.parent / "tiny.npz")
   starter.write_run(system, str(folder), "\n".join(CONFIG))
   starter.pack(str(folder), packed)
@@ -51,6 +61,7 @@ def test_packed_weights_are_a_run_again(run, tmp_path):
     tolerance = 2**-11 if there.numpy().size >= 4096 else 0
     np.testing.assert_allclose(there, here, rtol=tolerance, atol=2**-24)
   picture = np.random.default_rng(1).uniform(size=(1, 32, 32, 3)).astype(np.float32)
+  assert np.isfinite(system.track(picture).rotation).all()
   np.testing.assert_allclose(
     found.track(picture).rotation, system.track(picture).rotation, atol=2e-2
   )
@@ -136,12 +147,35 @@ def test_the_tracker_alone_sees_what_the_run_sees(run):
   assert starter.load_tracker(packed, toy_template()) is None
 
 
-def test_a_fit_expects_what_the_starter_tracker_sees(run, monkeypatch):
-  system, packed = run
-  crops = np.random.default_rng(1).integers(0, 255, (40, 64, 64, 3), np.uint8)
-  monkeypatch.setattr(starter, "_FOLDER", os.path.dirname(packed))
-  monkeypatch.setattr(expected_expression, "STARTER", "tiny")
-  found = expected_expression.expected_expression(crops, system.template)
-  half = crops.reshape(40, 32, 2, 32, 2, 3).mean(axis=(2, 4)).astype(np.float32) / 255
-  np.testing.assert_allclose(found, system.track(half).expression, atol=2e-2)
-  assert expected_expression.expected_expression(crops, toy_template()) == ()
+def test_a_fit_expects_what_the_starter_tracker_sees_above_its_rest(monkeypatch):
+  template = toy_template()
+  count = template.num_blendshapes
+  scenes = np.repeat([0, 1, 2], [4, 33, 11])  # the first is too short to know its rest
+  grey = np.random.default_rng(1).uniform(0, 255, 48).astype(np.uint8)
+  crops = np.broadcast_to(grey[:, np.newaxis, np.newaxis, np.newaxis], (48, 64, 64, 3))
+  frames = Frames(crops, np.zeros([48, 68, 2]), np.zeros([48, 64, 64]), scenes)
+  asked = []
+
+  def track_net(images, training):
+    """Every coefficient follows the brightness."""
+    asked.append(images.shape)
+    raw = np.zeros([len(images), num_outputs(count)], np.float32)
+    raw[:, :count] = 10 * images.mean(axis=(1, 2, 3))[:, np.newaxis]
+    return tf.constant(raw)
+
+  tracker = starter.PackedTracker(track_net, crop_size=32)
+  monkeypatch.setattr(starter, "names", lambda: ["starter"])
+  monkeypatch.setattr(
+    starter, "load_tracker", lambda _, wanted: tracker if wanted is template else None
+  )
+  found = expected_expression.expected_expression(frames, template)
+  assert asked == [(32, 32, 32, 3), (1, 32, 32, 3), (11, 32, 32, 3)]
+  seen = 1 / (1 + np.exp(5 - 10 * (grey / 255)))
+  wanted = np.zeros(48)
+  for part in (slice(4, 37), slice(37, 48)):
+    wanted[part] = np.maximum(seen[part] - np.median(seen[part]), 0)
+  assert wanted.max() > 0.3
+  np.testing.assert_allclose(found, np.tile(wanted[:, None], (1, count)), atol=1e-5)
+  assert expected_expression.expected_expression(frames, small_template()) == ()
+  few = frames.take(np.arange(4))
+  assert expected_expression.expected_expression(few, template) == ()
