@@ -119,6 +119,7 @@ setup(
     "personalized_face.rendering.kernels": ["*.cc", "*.h", "BUILD"],
     "personalized_face.gin_configs": ["**/*"],
     "personalized_face.export": ["viewer.html"],
+    "personalized_face.pipelines": ["starter_weights/*"],
     "personalized_face.data_specs": ["**/*"],
   },
   install_requires=REQUIREMENTS,

@@ -16,7 +16,9 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "A run of pface_train.")
+flags.DEFINE_string(
+  "run_dir", "starter", "A run of pface_train; 'starter' comes with the package."
+)
 flags.DEFINE_string("video", None, "With a face in view in every frame.")
 flags.DEFINE_string("person", None, "As in pface_track.")
 flags.DEFINE_multi_string("tflite", [], "Also with this file of pface_export_tflite.")
@@ -24,7 +26,7 @@ flags.DEFINE_integer("num_threads", 2, "Of --tflite.", lower_bound=1)
 flags.DEFINE_integer("num_frames", 200, "At most so many count.", lower_bound=1)
 flags.DEFINE_integer("check_every", 15, "As in pface_reconstruct.", lower_bound=0)
 flags.DEFINE_string("json", None, "Also writes the figures to this file.")
-flags.mark_flags_as_required(["run_dir", "video"])
+flags.mark_flag_as_required("video")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -20,14 +20,15 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "A run of pface_train.")
+flags.DEFINE_string(
+  "run_dir", "starter", "A run of pface_train; 'starter' comes with the package."
+)
 flags.DEFINE_string("output_dir", None, "The model's folder; gets the version's.")
 flags.DEFINE_integer("version", 1, "A number that is not there yet.")
 flags.DEFINE_bool("benchmark", False, "Print how long each signature takes, and end.")
 flags.DEFINE_string(
   "weights", None, "Write the weights alone, in half precision, to this .npz, and end."
 )
-flags.mark_flag_as_required("run_dir")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -19,7 +19,9 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "A run of pface_train.")
+flags.DEFINE_string(
+  "run_dir", "starter", "A run of pface_train; 'starter' comes with the package."
+)
 flags.DEFINE_string("records_dir", None, "Records as the run's own; for calibration.")
 flags.DEFINE_string("output_dir", None, "Gets the files; made if missing.")
 flags.DEFINE_string(
@@ -29,7 +31,7 @@ flags.DEFINE_bool(
   "benchmark", False, "Measure them; the held-out frames are the person's own."
 )
 flags.DEFINE_integer("num_frames", 60, "At most so many, for that.", lower_bound=1)
-flags.mark_flags_as_required(["run_dir", "records_dir", "output_dir"])
+flags.mark_flags_as_required(["records_dir", "output_dir"])
 
 
 def main(argv: Sequence[str]) -> None:

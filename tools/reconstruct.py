@@ -2,13 +2,15 @@ r"""Reconstructs the person of a video, or of photos, with a trained run.
 
   pface_reconstruct --run_dir=runs/mine --input=clip.mp4 --output_dir=out
   pface_reconstruct --run_dir=runs/mine --input=a.jpg --input=b.jpg --output_dir=out
+  pface_reconstruct --input=clip.mp4 --output_dir=out
 
 The folder gets the person's model (person.npz, face.obj with its texture), the motion
 (motion.npz, motion.csv), a contact sheet (sheet.png) and the face put back into the
 video (overlay.mp4). Meshes are in metres. --avatar adds what one opens elsewhere: an
 animated face.glb, the motion as Live Link Face's CSV (live_link.csv) and page.html, the
 face with sliders, the clip and an error map. --blendshapes and --frames add OBJ files
-of every blendshape and of every frame.
+of every blendshape and of every frame. Without --run_dir the small networks that come
+with the package look at the pictures.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,9 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "A run of pface_train.")
+flags.DEFINE_string(
+  "run_dir", "starter", "A run of pface_train; 'starter' comes with the package."
+)
 flags.DEFINE_multi_string("input", None, "A video; or images or folders of images.")
 flags.DEFINE_string("output_dir", None, "Gets the files; made if missing.")
 flags.DEFINE_integer(
@@ -41,7 +45,7 @@ flags.DEFINE_integer("num_threads", 2, "Of --tflite.", lower_bound=1)
 flags.DEFINE_bool("avatar", False, "Also write face.glb, live_link.csv and page.html.")
 flags.DEFINE_bool("blendshapes", False, "Also write blendshapes/NAME.obj.")
 flags.DEFINE_bool("frames", False, "Also write frames/NUMBER.obj.")
-flags.mark_flags_as_required(["run_dir", "input", "output_dir"])
+flags.mark_flags_as_required(["input", "output_dir"])
 
 
 def main(argv: Sequence[str]) -> None:

@@ -22,7 +22,9 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "A run of pface_train; a video needs one.")
+flags.DEFINE_string(
+  "run_dir", None, "A run of pface_train, or 'starter'; a video needs one."
+)
 flags.DEFINE_string(
   "template", None, "Without --run_dir: 'default', if not given, or a template's .npz."
 )

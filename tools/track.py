@@ -1,17 +1,19 @@
-r"""Tracks a face, live from a camera or in a video, with a trained run.
+r"""Tracks a face, live from a camera or in a video, with trained networks.
 
-  pface_track --run_dir=runs/mine --source=0 --person=out/anna/person.npz --show
+  pface_track --source=0 --person=out/anna/person.npz --show
   pface_track --run_dir=runs/mine --source=clip.mp4 --output=motion.npz \
       --overlay=overlay.mp4
   pface_track --run_dir=runs/mine --source=0 --tflite=track_int8.tflite \
       --smoothing=0.5 --output=take1.csv
-  pface_track --run_dir=runs/mine --source=0 --drive=out/ben --show
+  pface_track --source=0 --drive=out/ben --show
 
 A camera's frames that come while another is being looked at are dropped, so that what
 is seen never lags; a video's are all tracked, unless --realtime plays it like a camera.
 The motion is written as it goes, to NAME.partial.csv, and under its own name at the
 end: the end of the source, --max_seconds, q or Escape in the window, or Ctrl-C. What a
-crash leaves there `pface_convert_motion` reads.
+crash leaves there `pface_convert_motion` reads. Without --run_dir the small networks
+that come with the package look at the pictures; `pface_personalize --distill=starter`
+makes better ones for one person.
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,9 @@ from absl import flags
 from personalized_face.tools._app import run as run_app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "A run of pface_train.")
+flags.DEFINE_string(
+  "run_dir", "starter", "A run of pface_train; 'starter' comes with the package."
+)
 flags.DEFINE_string("source", None, "A video, or a camera's number, from 0.")
 flags.DEFINE_string(
   "person",
@@ -64,7 +68,7 @@ flags.DEFINE_string(
   "tflite", None, "Tracks by this file of pface_export_tflite, quicker on a CPU."
 )
 flags.DEFINE_integer("num_threads", 2, "Of --tflite.", lower_bound=1)
-flags.mark_flags_as_required(["run_dir", "source"])
+flags.mark_flag_as_required("source")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -29,34 +29,35 @@ def expected_expression(
     template: of the fit.
 
   Returns:
-    [F, K] float32 in [0, 1), 0 in scenes of few frames; () where there are no other
-    scenes, or the weights are of another template.
+    [F, K] float32 in [0, 1), 0 in scenes of few frames and of shapes that the weights
+    do not know by name; () where there is nothing else.
   """
   scenes, counts = np.unique(frames.scenes, return_counts=True)
   scenes = scenes[counts >= _LEAST_FRAMES]
   if not len(scenes) or STARTER not in starter.names():
     return ()
-  tracker = starter.load_tracker(STARTER, template)
-  if tracker is None:
+  tracker = starter.load_tracker(STARTER)
+  there, here = tracker.blendshape_names, template.blendshape_names
+  known = [i for i, name in enumerate(here) if name in there]
+  if not known:
     return ()
-  expected = np.zeros([frames.count, template.num_blendshapes], np.float32)
+  columns = [there.index(here[i]) for i in known]
+  expected = np.zeros([frames.count, len(here)], np.float32)
   for scene in scenes:
     rows = np.flatnonzero(frames.scenes == scene)
-    seen = _seen(tracker, frames.images[rows], template.num_blendshapes)
-    expected[rows] = np.maximum(seen - np.median(seen, axis=0), 0.0)
+    seen = _seen(tracker, frames.images[rows])[:, columns]
+    expected[np.ix_(rows, known)] = np.maximum(seen - np.median(seen, axis=0), 0.0)
   return expected
 
 
-def _seen(
-  tracker: starter.PackedTracker, images: np.ndarray, num_blendshapes: int
-) -> np.ndarray:
+def _seen(tracker: starter.PackedTracker, images: np.ndarray) -> np.ndarray:
   """[F, K] as the network puts it out for crops [F, S, S, 3] uint8."""
-  size, found = tracker.crop_size, []
+  size, count, found = tracker.crop_size, len(tracker.blendshape_names), []
   for first in range(0, len(images), _CHUNK):
     crops = [
       cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
       for crop in images[first : first + _CHUNK]
     ]
     raw = tracker.track_net(to_float(np.stack(crops)), training=False)
-    found.append(tracking_from_raw(raw, num_blendshapes).expression.numpy())
+    found.append(tracking_from_raw(raw, count).expression.numpy())
   return np.concatenate(found)

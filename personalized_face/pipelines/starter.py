@@ -26,7 +26,6 @@ from personalized_face.core.errors import UserError
 from personalized_face.core.npz_files import read_npz
 from personalized_face.networks.track_net import TrackNet
 from personalized_face.systems.personalized_face import PersonalizedFace, build_system
-from personalized_face.template.face_template import FaceTemplate
 from personalized_face.template.resize import with_uv_size
 from personalized_face.training.checkpoints import (
   CONFIG_FILE,
@@ -214,17 +213,14 @@ class PackedTracker(NamedTuple):
 
   track_net: TrackNet
   crop_size: int  # pixels
+  blendshape_names: tuple[str, ...]  # K
 
 
-def load_tracker(path: str, template: FaceTemplate) -> PackedTracker | None:
+def load_tracker(path: str) -> PackedTracker:
   """Reads the tracker of packed weights, without any configuration.
 
   Args:
     path: what `pack` wrote, or one of `names()`.
-    template: whose coefficients it should put out.
-
-  Returns:
-    None where it was trained with another template.
 
   Raises:
     UserError: damaged.
@@ -233,22 +229,20 @@ def load_tracker(path: str, template: FaceTemplate) -> PackedTracker | None:
   try:
     data = read_npz(path, _MOST_BYTES)
     sizes = json.loads(str(data["tracker"]))
-    net = TrackNet(sizes["blendshapes"], sizes["width"], sizes["hidden"])
+    shapes = tuple(sizes["blendshapes"])
+    net = TrackNet(len(shapes), sizes["width"], sizes["hidden"])
     crop_size, first = int(sizes["crop_size"]), int(sizes["first"])
-    made_with, vertices = str(data["template_hash"]), data["vertices"]
   except (OSError, KeyError, TypeError, ValueError) as error:
     raise _damaged(path, error) from error
-  if made_with != template.hash and not _same_mesh(vertices, template.vertices):
-    return None
   _assign(net.variables, data, path, first)
-  return PackedTracker(net, crop_size)
+  return PackedTracker(net, crop_size, shapes)
 
 
-def _tracker_sizes(system: PersonalizedFace) -> dict[str, float]:
+def _tracker_sizes(system: PersonalizedFace) -> dict:
   """What `load_tracker` builds the network by."""
   net = system.track_net
   return {
-    "blendshapes": system.template.num_blendshapes,
+    "blendshapes": system.template.blendshape_names,
     "width": net.encoder.output_shape[-1] / _LAST_CHANNELS,
     "hidden": net.head.layers[0].units,
     "crop_size": system.camera.height,
