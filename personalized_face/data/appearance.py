@@ -1,5 +1,4 @@
-"""Augmentation of training groups beside their place: colour, left for right, and what
-hides a face.
+"""Augmentation of training groups beside their place: colour, sides, what hides a face.
 
 One draw for a group: its frames are of one person, whose albedo has one colour, and
 whose face, mirrored, is that of another person in all of them. What hides it, and the

@@ -123,6 +123,14 @@ def crop_image(
   )
 
 
+def resized(crops: np.ndarray, size: int) -> np.ndarray:
+  """Crops [F, S', S', 3] uint8 at the side that a network takes."""
+  if crops.shape[1] == size:
+    return crops
+  method = cv2.INTER_AREA if crops.shape[1] > size else cv2.INTER_LINEAR
+  return np.stack([cv2.resize(c, (size, size), interpolation=method) for c in crops])
+
+
 def _reduced(image: np.ndarray, square: Square, size: int) -> tuple[np.ndarray, Square]:
   """The part of the picture round the square, averaged over whole k x k blocks."""
   factor = int(square.side / size)

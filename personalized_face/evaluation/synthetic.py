@@ -34,7 +34,7 @@ from personalized_face.metrics.pictures import face_iou
 from personalized_face.metrics.surface_distance import vertex_rmse
 from personalized_face.rendering.camera import Camera, project
 from personalized_face.rendering.renderer import RendererLayer
-from personalized_face.template.attention import bake_to_uv
+from personalized_face.template.attention import texel_operator
 
 _LAYOUT = "<clip>.mp4 with <clip>_person.npz and <clip>_motion.npz"
 # Of a crop, whatever its size in pixels: focal length over side (Deng et al. 2019).
@@ -108,11 +108,9 @@ class Synthetic:
         if not os.path.isfile(os.path.join(data_dir, f"{match[1]}_{kind}.npz")):
           raise fail(f"has no {match[1]}_{kind}.npz")
       self._clips[match[1]] = path
-    ones = np.ones([self._template.num_vertices, 1], np.float32)
-    charts = bake_to_uv(
-      ones, self._template.uv, self._template.triangles, self._template.uv_size, 0
+    _, self._texels = texel_operator(
+      self._template.uv, self._template.triangles, self._template.uv_size
     )
-    self._texels = charts.reshape(charts.shape[:2]) > 0
     side = _LABEL_PIXELS
     self._renderer = RendererLayer(
       triangles=self._template.triangles,

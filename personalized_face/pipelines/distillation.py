@@ -12,7 +12,6 @@ import os
 import shutil
 from typing import NamedTuple
 
-import cv2
 import gin
 import keras
 import numpy as np
@@ -28,6 +27,7 @@ from personalized_face.core.types import (
   Tracking,
 )
 from personalized_face.data.augment import Jitter
+from personalized_face.data.crop import resized
 from personalized_face.data.frame_truth import FrameTruth
 from personalized_face.export.run_folder import make_folder
 from personalized_face.fitting.frames import Frames, minibatches, take_tracking
@@ -141,7 +141,7 @@ def distill(
   teacher = _Teacher(system, person_geometry(system, person), settings)
   before = teacher.nme_percent(frames.take(measured))
   chosen = minibatches(len(learned), settings.batch_size, settings.steps, settings.seed)
-  crops = _resized(frames.images[learned], system.camera.height)
+  crops = resized(frames.images[learned], system.camera.height)
   targets = take_tracking(tracking, learned)
   try:
     for step, rows in enumerate(tqdm(chosen, desc="distilling", unit="step")):
@@ -197,7 +197,7 @@ class _Teacher:
     found = np.concatenate(
       [
         tracker.track(crop[np.newaxis], marked)[1]
-        for crop in _resized(frames.images, size)
+        for crop in resized(frames.images, size)
       ]
     )
     reference = frames.landmarks * (size / frames.images.shape[1])
@@ -245,14 +245,6 @@ def moved_tracking(
   nearer = camera.focal_pixels / moved.camera[:, :1]
   across, depth = moved.tracking.translation[:, :2], moved.tracking.translation[:, 2:]
   return moved.tracking._replace(translation=tf.concat([across, nearer * depth], -1))
-
-
-def _resized(crops: np.ndarray, size: int) -> np.ndarray:
-  """[F, S', S', 3] uint8 at the side that a network takes."""
-  if crops.shape[1] == size:
-    return crops
-  method = cv2.INTER_AREA if crops.shape[1] > size else cv2.INTER_LINEAR
-  return np.stack([cv2.resize(c, (size, size), interpolation=method) for c in crops])
 
 
 def _write(system: PersonalizedFace, run_dir: str, output_dir: str, steps: int) -> None:

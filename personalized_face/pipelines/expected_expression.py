@@ -5,9 +5,9 @@ moves better than where its rest is: a coefficient is taken from its median over
 clip, and what lies below that is rest.
 """
 
-import cv2
 import numpy as np
 
+from personalized_face.data.crop import resized
 from personalized_face.face_model.parameters import tracking_from_raw
 from personalized_face.fitting.frames import Frames
 from personalized_face.inference.track import to_float
@@ -52,12 +52,9 @@ def expected_expression(
 
 def _seen(tracker: starter.PackedTracker, images: np.ndarray) -> np.ndarray:
   """[F, K] as the network puts it out for crops [F, S, S, 3] uint8."""
-  size, count, found = tracker.crop_size, len(tracker.blendshape_names), []
+  count, found = len(tracker.blendshape_names), []
   for first in range(0, len(images), _CHUNK):
-    crops = [
-      cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-      for crop in images[first : first + _CHUNK]
-    ]
-    raw = tracker.track_net(to_float(np.stack(crops)), training=False)
+    crops = resized(images[first : first + _CHUNK], tracker.crop_size)
+    raw = tracker.track_net(to_float(crops), training=False)
     found.append(tracking_from_raw(raw, count).expression.numpy())
   return np.concatenate(found)

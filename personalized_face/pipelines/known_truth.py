@@ -15,18 +15,20 @@ from absl import logging
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import PersonModel
-from personalized_face.core.uv import VertexSampler
 from personalized_face.data import specs
 from personalized_face.evaluation.expression import SHOWN_FROM, shown_group_errors
+from personalized_face.evaluation.synthetic import MM_PER_DM
 from personalized_face.face_model.files import load_motion, load_person
 from personalized_face.inference.track import person_geometry
 from personalized_face.metrics.alignment import align
-from personalized_face.metrics.motion import correlation
+from personalized_face.metrics.appearance import albedo_error_255
+from personalized_face.metrics.motion import correlation, expression_mae
+from personalized_face.metrics.surface_distance import vertex_rmse
 from personalized_face.pipelines.person_frames import Source
 from personalized_face.systems.personalized_face import PersonalizedFace
+from personalized_face.template.attention import texel_operator
 from personalized_face.template.face_template import FaceTemplate
 
-_MM_PER_DM = 100.0
 _MOVES = 0.02  # standard deviation of a true coefficient that is more than rest
 
 
@@ -34,9 +36,8 @@ class KnownTruth(NamedTuple):
   """What is known of a person's frames."""
 
   expression: np.ndarray  # [F, K], NaN in frames of which nothing is known
-  person: (
-    PersonModel | None
-  )  # of the one video; None of several, or where it is missing
+  # Of the one video; None where there are several, or it is missing.
+  person: PersonModel | None
 
 
 def known_truth(sources: Sequence[Source], template: FaceTemplate) -> KnownTruth | None:
@@ -77,7 +78,9 @@ def expression_figures(
 
   Returns:
     {expression_<group>: a group's mean over the frames that show it, None where none
-    does; expression_average: of the groups; and prior_* of each}.
+    does; expression_average: of the groups; expression_mae: of all shapes and frames;
+    expression_correlation: the median over the shapes that move; prior_* of each; and
+    expression_mae_of_zero: of always answering 0}.
   """
   stems = specs.load("expressions", "table3", ("groups",))["groups"]
   known = ~np.isnan(truth).any(axis=1)
@@ -98,7 +101,7 @@ def expression_figures(
       groups[group] = float(np.mean(errors)) if errors else None
     there = [error for error in groups.values() if error is not None]
     groups["average"] = float(np.mean(there)) if there else None
-    groups["mae"] = float(np.abs(values[known] - truth[known]).mean())
+    groups["mae"] = float(expression_mae(values[known], truth[known]).mean())
     groups["correlation"] = _correlation(values[known], truth[known])
     figures |= {f"{prefix}expression_{name}": value for name, value in groups.items()}
   figures["expression_mae_of_zero"] = float(np.abs(truth[known]).mean())
@@ -130,14 +133,15 @@ def shape_figures(
 
   Returns:
     neutral_mm and vertex_mm: RMSE over the vertices after a rigid fit, of the neutral
-    face and the mean over the frames; albedo_255: mean distance of RGB over the
-    vertices of the face at rest, after one gain per channel, since light and albedo
-    share it; and prior_* of each.
+    face and the mean over the frames; albedo_255: albedo_error_255 of the static
+    albedo; and prior_* of each.
   """
   flat = system.face_model.template_person(1)
   bare = PersonModel(*(np.asarray(part)[0] for part in flat))
   known = ~np.isnan(truth.expression).any(axis=1)
   neutral, frames = _shapes(system, truth.person, truth.expression[known])
+  template = system.template
+  _, texels = texel_operator(template.uv, template.triangles, template.uv_size)
   figures = {}
   for prefix, who, values in (("", person, expression), ("prior_", bare, prior)):
     ours, moved = _shapes(system, who, values[known])
@@ -145,8 +149,8 @@ def shape_figures(
     figures |= {
       f"{prefix}neutral_mm": _rmse_mm(ours, neutral),
       f"{prefix}vertex_mm": float(np.mean(errors)),
-      f"{prefix}albedo_255": _distance_255(
-        _resting_albedo(system, who), _resting_albedo(system, truth.person)
+      f"{prefix}albedo_255": albedo_error_255(
+        who.static_albedo, truth.person.static_albedo, texels
       ),
     }
   return figures
@@ -155,31 +159,14 @@ def shape_figures(
 def _shapes(
   system: PersonalizedFace, person: PersonModel, expression: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The neutral [V, 3] and the frames' shapes [F, V, 3], decimetres."""
+  """The neutral [V, 3] and the frames' shapes [F, V, 3], millimetres."""
   geometry = person_geometry(system, person)
-  moved = [
-    np.asarray(system.face_model.shape(geometry, w[np.newaxis, np.newaxis]))[0, 0]
-    for w in expression.astype(np.float32)
-  ]
-  return np.asarray(geometry.neutral)[0], np.array(moved)
+  frames = expression[np.newaxis].astype(np.float32)
+  moved = system.face_model.shape(geometry, frames)
+  parts = (geometry.neutral, moved)
+  return tuple(MM_PER_DM * np.asarray(part)[0].astype(np.float64) for part in parts)
 
 
 def _rmse_mm(found: np.ndarray, truth: np.ndarray) -> float:
-  found, truth = found.astype(np.float64), truth.astype(np.float64)
-  apart = align(found, truth, with_scale=False)(found) - truth
-  return float(_MM_PER_DM * np.sqrt((apart**2).sum(axis=-1).mean()))
-
-
-def _resting_albedo(system: PersonalizedFace, person: PersonModel) -> np.ndarray:
-  """[V, 3], with w = 0."""
-  batch = PersonModel(*(np.asarray(part)[np.newaxis] for part in person))
-  template = system.template
-  rest = np.zeros([1, 1, template.num_blendshapes], np.float32)
-  maps = system.face_model.albedo(batch, rest)[0]
-  sample = VertexSampler(template.uv, template.uv_size)
-  return np.asarray(sample(maps))[0].astype(np.float64)
-
-
-def _distance_255(found: np.ndarray, truth: np.ndarray) -> float:
-  gain = (found * truth).sum(axis=0) / (found**2).sum(axis=0)
-  return float(255 * np.linalg.norm(gain * found - truth, axis=-1).mean())
+  """After the rigid fit, as the synthetic benchmark has it."""
+  return vertex_rmse(align(found, truth, with_scale=False)(found), truth)

@@ -219,18 +219,14 @@ def _last_stage(run_dir: str) -> str:
   had been set back, have other times.
   """
   try:
-    names = gin.query_parameter("train.stages")
+    configured = gin.query_parameter("train.stages")
   except ValueError:  # not configured by a training
-    names = ()
-  there = [name for name in names if _paths(os.path.join(run_dir, name))]
-  if (
-    not there
-  ):  # of a training's configuration with another's weights: whatever there is
-    names = sorted(os.listdir(run_dir))
+    configured = ()
+  for names in (configured, sorted(os.listdir(run_dir))):
     there = [name for name in names if _paths(os.path.join(run_dir, name))]
-  if not there:
-    raise UserError(f"{run_dir} has no checkpoint; train it first with `pface_train`.")
-  return there[-1]
+    if there:
+      return there[-1]
+  raise UserError(f"{run_dir} has no checkpoint; train it first with `pface_train`.")
 
 
 def _newest_sound(folder: str) -> str | None:

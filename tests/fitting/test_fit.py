@@ -8,6 +8,7 @@ from toy_person import toy_fitting_system, toy_frames, toy_truth
 from personalized_face import config
 from personalized_face.fitting.fit import PersonFit, Schedule
 from personalized_face.metrics.landmarks import nme_percent
+from personalized_face.metrics.motion import correlation
 from personalized_face.metrics.pictures import photometric_255
 
 STEPS = (
@@ -16,6 +17,9 @@ STEPS = (
   "corrections/Phase.steps = 20",
   "build_fitting_system.jit_compile_renderer = False",
   "LandmarkSolver.steps = 100",
+  # The limits below are from this weight: the toy has no lids and no lips to open.
+  "FitPriors.opening = 0.4",
+  "LandmarkSolver.opening_weight = 0.4",
 )
 
 
@@ -56,8 +60,9 @@ def test_fit_recovers_pose_and_expression(fitted):
   # seen from 10 dm trade against each other, its direction does not.
   assert np.degrees(np.abs(found.rotation - truth.rotation)).mean() < 2.5
   # Corrections may take over part of a blendshape's work, in one direction of w.
-  for k in range(3):
-    assert np.corrcoef(found.expression[:, k], truth.expression[:, k])[0, 1] > 0.75
+  pairs = zip(found.expression.T, truth.expression.T, strict=True)
+  follow = [correlation(*pair) for pair in pairs]
+  assert np.mean(follow) > 0.8 and min(follow) > 0.6
 
 
 def test_fit_recovers_the_colour_of_the_skin(fitted):

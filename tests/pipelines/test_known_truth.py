@@ -3,12 +3,12 @@ import pytest
 from toy_clip import toy_system
 
 from personalized_face.core.types import PersonModel
-from personalized_face.pipelines import known_truth
 from personalized_face.pipelines.known_truth import (
   KnownTruth,
   expression_figures,
   shape_figures,
 )
+from personalized_face.template.attention import texel_operator
 
 NAMES = ("jawOpen", "mouthSmile_L", "mouthSmile_R", "noseSneer_L")
 
@@ -83,4 +83,9 @@ def test_a_gain_of_the_albedo_is_the_lights():
   )
   figures = shape_figures(system, other, truth.expression, truth.expression, truth)
   assert figures["albedo_255"] > 5
-  assert len(known_truth._resting_albedo(system, other)) == system.template.num_vertices
+  template = system.template
+  _, used = texel_operator(template.uv, template.triangles, template.uv_size)
+  outside = _person(system)
+  outside.static_albedo[~used] = 9.0  # no vertex and no pixel ever sees it
+  figures = shape_figures(system, outside, truth.expression, truth.expression, truth)
+  assert (~used).any() and figures["albedo_255"] == pytest.approx(0, abs=1e-3)
