@@ -98,7 +98,7 @@ class HeldOut:
     """
     self._trainer = trainer
     self.frames = _held_out_frames(records_dir, count)
-    self._run = tf.function(self._outputs_and_loss)
+    self._run = tf.function(self._outputs_and_loss, autograph=False)
 
   def _outputs_and_loss(self, batch: Batch) -> tuple[Outputs, tf.Tensor, tf.Tensor]:
     outputs = self._trainer.forward(batch.images)

@@ -67,7 +67,8 @@ class Trainer:
       name="step",
       aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
-    self.train_step = tf.function(self._train_step)
+    # No `if` or loop over tensors in it: a trace is seconds quicker without autograph.
+    self.train_step = tf.function(self._train_step, autograph=False)
     # A warm-up led by the landmarks alone draws nothing; then nothing is to be counted.
     drawing = (weights.photometric, weights.image_gradient, weights.parsing)
     self._draws = any(tf.is_tensor(weight) or weight != 0 for weight in drawing)

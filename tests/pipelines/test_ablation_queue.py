@@ -1,6 +1,7 @@
 """The queue of Table 1 at toy size: it trains, scores, skips, goes on and tabulates."""
 
 import json
+import shutil
 
 import gin
 import numpy as np
@@ -28,6 +29,14 @@ stage2/Stage.learning_rate = 1e-3
 train.groups_per_batch = 1
 build_system.jit_compile_renderer = False
 """
+
+
+def _weights(folder):
+  """{file: (its content's hash, when it was written)} of all checkpoints."""
+  return {
+    path: (hash(path.read_bytes()), path.stat().st_mtime_ns)
+    for path in folder.glob("*/run/*/ckpt-*")
+  }
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +86,7 @@ def queue(tmp_path, monkeypatch):
   return run, folder
 
 
-def test_rows_and_seeds_are_trained_once_and_tabulated(queue):
+def test_rows_and_seeds_are_trained_once_scored_and_tabulated(queue):
   run, folder = queue
   _, trained = run(("A",), (0,))
   assert trained == [("A_seed0", "none")]
@@ -95,49 +104,13 @@ def test_rows_and_seeds_are_trained_once_and_tabulated(queue):
   assert rows[3][3].strip() == "2"
   assert (folder / "table.csv").read_text().startswith("row,seeds,vertex_mm mean")
   assert (folder / "B_seed0" / "run" / "logs" / "hparams").is_dir()
-
-
-def test_a_table_of_two_seeds_has_the_deviation_of_a_sample(tmp_path):
-  for seed, error in enumerate((2.0, 3.0)):
-    (tmp_path / f"A_seed{seed}").mkdir()
-    figures = {"vertex_mm": error, "nme_percent": 1.5}
-    (tmp_path / f"A_seed{seed}" / "figures.json").write_text(json.dumps(figures))
-  line = ablations.write_table(str(tmp_path)).splitlines()[-1]
-  assert "| A | 2 | 2.5 ± 0.71 |" in " ".join(line.split())
-
-
-def test_rows_begin_with_one_warm_up(queue):
-  run, folder = queue
-  run(("A", "final"), (0,), ("warm_up",))
-  states = [
-    tf.train.load_checkpoint(str(folder / f"{name}_seed0" / "run" / "warm_up"))
-    for name in ("warm_up", "A", "final")
-  ]
-  keys = sorted(states[0].get_variable_to_dtype_map())
-  for key in keys:
-    for state in states[1:]:
-      np.testing.assert_array_equal(state.get_tensor(key), states[0].get_tensor(key))
-  before = states[0].get_tensor(next(k for k in keys if k.startswith("system/track")))
-  assert np.any(before)
-  (figures,) = folder.glob("A_seed0/figures.json")
-  assert "stage1/vertex_mm" not in json.loads(figures.read_text())
-
-
-def test_last_row_is_scored_after_each_stage(queue):
-  run, folder = queue
-  _, trained = run(("final",), (0,))
-  assert trained == [("final_seed0", "stage1"), ("final_seed0", "all")]
-  stages = (folder / "stages.md").read_text().splitlines()
-  assert [line.split("|")[1].strip() for line in stages[2:]] == [
-    "stage 1 alone",
-    "stage 1 and stage 2",
-  ]
-  assert "| jawOpen | 0.500 |" in (folder / "blendshapes.md").read_text()
-
-
-def test_rows_are_scored_on_held_out_frames_without_clips(queue):
-  run, folder = queue
+  # Scored on held-out frames, without clips: as if killed before they were scored.
+  shutil.rmtree(folder / "A_seed1")
+  before = _weights(folder)
+  for name in ("A", "B"):
+    (folder / f"{name}_seed0" / "figures.json").unlink()
   table, trained = run(("A", "B"), (0,), clips_dir=None)
+  assert _weights(folder) == before and len(before) > 2  # not trained again
   assert trained == [] and "| nan | nan |" in table  # no 3D error of real people
   figures = [
     json.loads((folder / f"{name}_seed0" / "figures.json").read_text())
@@ -151,6 +124,39 @@ def test_rows_are_scored_on_held_out_frames_without_clips(queue):
   shown = np.asarray(Image.open(folder / "rows.png"))
   # Two frames under one another; the input, overlay and shape of two rows.
   assert shown.shape == (22 + 2 * SIZE, 54 + 5 * SIZE, 3)
+
+
+def test_a_table_of_two_seeds_has_the_deviation_of_a_sample(tmp_path):
+  for seed, error in enumerate((2.0, 3.0)):
+    (tmp_path / f"A_seed{seed}").mkdir()
+    figures = {"vertex_mm": error, "nme_percent": 1.5}
+    (tmp_path / f"A_seed{seed}" / "figures.json").write_text(json.dumps(figures))
+  line = ablations.write_table(str(tmp_path)).splitlines()[-1]
+  assert "| A | 2 | 2.5 ± 0.71 |" in " ".join(line.split())
+
+
+def test_rows_begin_with_one_warm_up_and_the_last_is_scored_after_each_stage(queue):
+  run, folder = queue
+  _, trained = run(("A", "final"), (0,), ("warm_up",))
+  assert trained[1:] == [("final_seed0", "stage1"), ("final_seed0", "all")]
+  stages = (folder / "stages.md").read_text().splitlines()
+  assert [line.split("|")[1].strip() for line in stages[2:]] == [
+    "stage 1 alone",
+    "stage 1 and stage 2",
+  ]
+  assert "| jawOpen | 0.500 |" in (folder / "blendshapes.md").read_text()
+  states = [
+    tf.train.load_checkpoint(str(folder / f"{name}_seed0" / "run" / "warm_up"))
+    for name in ("warm_up", "A", "final")
+  ]
+  keys = sorted(states[0].get_variable_to_dtype_map())
+  for key in keys:
+    for state in states[1:]:
+      np.testing.assert_array_equal(state.get_tensor(key), states[0].get_tensor(key))
+  before = states[0].get_tensor(next(k for k in keys if k.startswith("system/track")))
+  assert np.any(before)
+  (figures,) = folder.glob("A_seed0/figures.json")
+  assert "stage1/vertex_mm" not in json.loads(figures.read_text())
 
 
 def test_unknown_row_is_one_sentence(queue):

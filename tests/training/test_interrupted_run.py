@@ -59,7 +59,7 @@ def _losses(run_dir):
 def test_interrupted_run_follows_the_uninterrupted_one(tmp_path, records_dir):
   whole, parts = _process(tmp_path / "whole", records_dir), tmp_path / "parts"
   generator = random.Random(0)
-  for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, None):
+  for number in (signal.SIGKILL, signal.SIGTERM, None):
     process = _process(parts, records_dir)
     steps_left = generator.randint(1, 3)
     for line in process.stdout:

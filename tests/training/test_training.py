@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import time
 
 import gin
@@ -58,10 +59,25 @@ def test_twenty_steps_lower_the_loss(tmp_path, records_dir):
   assert losses[-1] < 0.8 * losses[0]
 
 
-def test_stage_2_starts_from_stage_1_and_leaves_track_net_alone(tmp_path, records_dir):
-  system, run_dir = _train(tmp_path, "run", records_dir)
-  after_1 = toy_system(seed=5)
-  restore_stage(after_1, run_dir, "stage1")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, records_dir):
+  """A run of both stages that nobody changes: the system, and its folder."""
+  folder = tmp_path_factory.mktemp("trained")
+  found = _train(folder, "run", records_dir, "train.evaluate_every = 4")
+  gin.clear_config()
+  return found
+
+
+def _of_stage(run_dir, stage):
+  system = toy_system(seed=5)
+  restore_stage(system, run_dir, stage)
+  return system
+
+
+def test_stage_2_starts_from_stage_1_and_leaves_track_net_alone(tmp_path, trained):
+  system, run_dir = trained
+  configure(tmp_path)
+  after_1 = _of_stage(run_dir, "stage1")
   assert _equal(
     _values(after_1.track_net.variables), _values(system.track_net.variables)
   )
@@ -74,16 +90,14 @@ def test_stage_2_starts_from_stage_1_and_leaves_track_net_alone(tmp_path, record
   assert max(steps) < 0.02
 
 
-def test_stage_1_trains_everything(tmp_path, records_dir):
+def test_stage_1_trains_everything(tmp_path, trained):
   configure(tmp_path)
   before = _values(toy_system().trainable_variables)
-  system, _ = _train(tmp_path, "run", records_dir, "train.stages = ('stage1',)")
-  after = _values(system.trainable_variables)
+  after = _values(_of_stage(trained[1], "stage1").trainable_variables)
   assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_resume_equals_uninterrupted(tmp_path, records_dir, monkeypatch):
-  whole, _ = _train(tmp_path, "whole", records_dir, "train.stages = ('stage1',)")
+def test_resume_equals_uninterrupted(tmp_path, records_dir, trained, monkeypatch):
   # Interrupted at step 4, where checkpoint_every writes one.
   _train(
     tmp_path,
@@ -105,25 +119,29 @@ def test_resume_equals_uninterrupted(tmp_path, records_dir, monkeypatch):
   assert next(looks) < 1e9 - 3600  # somebody looked
   latest = tf.train.latest_checkpoint(os.path.join(run_dir, "stage1"))
   assert os.path.basename(latest) == "ckpt-8"
+  whole = _of_stage(trained[1], "stage1")
   assert _equal(_values(whole.variables), _values(resumed.variables))
 
 
-def test_finished_stage_is_not_trained_again(tmp_path, records_dir):
-  first, run_dir = _train(tmp_path, "run", records_dir)
-  again, _ = _train(tmp_path, "run", records_dir, system=toy_system(seed=9))
+def test_finished_stage_is_not_trained_again(tmp_path, records_dir, trained):
+  first, run_dir = trained
+  configure(tmp_path)
+  shutil.copytree(run_dir, tmp_path / "run")
+  steps = ("train.evaluate_every = 4",)
+  again, _ = _train(tmp_path, "run", records_dir, *steps, system=toy_system(seed=9))
   assert _equal(_values(first.variables), _values(again.variables))
 
 
-def test_load_system_restores_the_last_stage(tmp_path, records_dir):
-  system, run_dir = _train(tmp_path, "run", records_dir)
-  gin.clear_config()
+def test_load_system_restores_the_last_stage(tmp_path, trained):
+  system, run_dir = trained
   loaded = load_system(run_dir)
   assert loaded.camera.height == SIZE
   assert _equal(_values(system.variables), _values(loaded.variables))
   # As if the clock had been set back by a day between the stages.
+  shutil.copytree(run_dir, tmp_path / "run")
   for file in (tmp_path / "run" / "stage2").iterdir():
     os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 86_400))
-  again = load_system(run_dir)
+  again = load_system(str(tmp_path / "run"))
   assert _equal(_values(system.variables), _values(again.variables))
 
 
@@ -216,9 +234,9 @@ def test_recalibration_averages_batch_statistics(tmp_path, records_dir):
   assert norm.momentum == momentum
 
 
-def test_summaries_can_be_read_back(tmp_path, records_dir):
-  stage_1 = ("train.stages = ('stage1',)", "train.evaluate_every = 4")
-  _, run_dir = _train(tmp_path, "run", records_dir, *stage_1)
+def test_summaries_can_be_read_back(tmp_path, trained):
+  _, run_dir = trained
+  configure(tmp_path)
   events = EventAccumulator(
     os.path.join(run_dir, "logs", "stage1"), size_guidance={"tensors": 0}
   )
@@ -275,50 +293,28 @@ def test_evaluate_run_at_ground_truth_quality(tmp_path, records_dir):
   assert 50 < figures["coverage_percent"] <= 100
 
 
-def test_gin_moves_the_crops_of_one_stage_alone(records_dir, tmp_path, monkeypatch):
+def test_gin_gives_a_stage_its_own_crops_and_batches_and_compiling_is_silent(
+  records_dir, tmp_path, monkeypatch, capfd
+):
   short = ("stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
-  configure(tmp_path, "stage1/Jitter.shift = 0.1", *short)
-  shifts = []
+  own = ("stage1/Jitter.shift = 0.1", "stage1/Stage.groups_per_batch = 3")
+  configure(tmp_path, *own, *short)
+  shifts, sizes, step = [], [], Trainer.step_fn
 
-  def spy(*args, **options):
+  def make(*args, **options):
     shifts.append(Jitter().shift)
     return make_dataset(*args, **options)
 
-  monkeypatch.setattr(loop, "make_dataset", spy)
-  system = toy_system()
-  claim_run_dir(str(tmp_path / "run"), system.template)
-  train(system, records_dir, str(tmp_path / "run"))
-  assert shifts == [0.1, 0.0]
-
-
-def test_a_stage_has_its_own_size_of_batch(records_dir, tmp_path, monkeypatch):
-  short = ("stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
-  configure(tmp_path, "stage1/Stage.groups_per_batch = 3", *short)
-  sizes = []
-  step = Trainer.step_fn
-
-  def spy(self, batch, *stop):
+  def chattering(self, batch, *stop):
     sizes.append((self.stage.name, batch.images.shape[0]))
+    os.write(2, b"Compiled cluster")  # as native code does
     return step(self, batch, *stop)
 
-  monkeypatch.setattr(Trainer, "step_fn", spy)
-  system = toy_system()
-  claim_run_dir(str(tmp_path / "run"), system.template)
-  train(system, records_dir, str(tmp_path / "run"))
-  assert dict(sizes) == {"stage1": 3, "stage2": 2}
-
-
-def test_compiling_a_step_says_nothing(records_dir, tmp_path, monkeypatch, capfd):
-  configure(tmp_path, "stage1/Stage.steps = 1", "stage2/Stage.steps = 1")
-  step, compiled = Trainer.step_fn, []
-
-  def chattering(self, *batch):
-    compiled.append(os.write(2, b"Compiled cluster"))  # as native code does
-    return step(self, *batch)
-
+  monkeypatch.setattr(loop, "make_dataset", make)
   monkeypatch.setattr(Trainer, "step_fn", chattering)
   system = toy_system()
   claim_run_dir(str(tmp_path / "run"), system.template)
   train(system, records_dir, str(tmp_path / "run"))
-  assert len(compiled) == 2
+  assert shifts == [0.1, 0.0]
+  assert sizes == [("stage1", 3), ("stage2", 2)]  # each was traced once
   assert "Compiled" not in capfd.readouterr().err
