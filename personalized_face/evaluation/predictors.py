@@ -87,8 +87,8 @@ class NetworkSolver:
   """ModelNet on all N crops, TrackNet on each: the paper's own way (Section 4)."""
 
   def __init__(self, system: PersonalizedFace):
-    self._track = tf.function(system.track)
-    self._model = tf.function(system.model_face)
+    self._track = tf.function(system.track, autograph=False)
+    self._model = tf.function(system.model_face, autograph=False)
 
   def solve(
     self, views: Sequence[View], watch: Stopwatch
@@ -107,7 +107,7 @@ class PriorSolver:
   """TrackNet moves the bare template with R_0^t: the corrections are switched off."""
 
   def __init__(self, system: PersonalizedFace):
-    self._track = tf.function(system.track)
+    self._track = tf.function(system.track, autograph=False)
     person = system.face_model.template_person()
     albedo = np.asarray(system.linear_mean_albedo)[np.newaxis]
     person = person._replace(static_albedo=albedo)

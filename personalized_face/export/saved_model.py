@@ -262,7 +262,7 @@ def export_run(run_dir: str, output_dir: str, version: int = 1) -> str:
 
 
 def _traced(method, **specs: tf.TensorSpec):
-  return tf.function(method).get_concrete_function(**specs)
+  return tf.function(method, autograph=False).get_concrete_function(**specs)
 
 
 def _write_extras(system: PersonalizedFace, folder: str, config: str) -> None:

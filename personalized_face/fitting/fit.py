@@ -220,7 +220,7 @@ class PersonFit:
     self.tracking.scene_light.assign(light)
     self.parameters.colour.assign(np.exp(np.mean(np.log(colours), axis=0)))
 
-  @tf.function
+  @tf.function(autograph=False)
   def _render(self, person: PersonModel, tracking: Tracking):
     return self._system.reconstruct(person, tracking).rendering
 
@@ -252,7 +252,7 @@ class PersonFit:
     }
     key = (phase.moves_corrections or self._corrected, *values)
     if key not in self._steps:
-      self._steps[key] = tf.function(self._make_step(*key))
+      self._steps[key] = tf.function(self._make_step(*key), autograph=False)
     return self._steps[key], {k: tf.constant(v, tf.float32) for k, v in values.items()}
 
   def _make_step(self, corrections: bool, *names: str):

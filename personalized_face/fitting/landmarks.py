@@ -93,7 +93,7 @@ class LandmarkSolver:
     optimizer = RowAdam(tracking.rows)
     landmarks, expected = self._targets(frames)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(size):
       with tf.GradientTape() as tape:
         total = self._motion_loss(marked, tracking, landmarks, expected)
@@ -118,7 +118,7 @@ class LandmarkSolver:
     deltas = tf.gather(deltas, self._marked)[tf.newaxis]
     neutral = tf.constant(self._template.vertices)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(size, identity_size):
       with tf.GradientTape() as tape:
         person = parameters.person(blendshapes=False)

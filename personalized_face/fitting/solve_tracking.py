@@ -85,8 +85,8 @@ class TrackingSolver:
     count = system.template.num_blendshapes
     self._local = TrackingParameters(np.arange(chunk), count)
     self._optimizer = RowAdam(self._local.rows)
-    self._step = tf.function(self._pixel_step)
-    self._render = tf.function(self._rendering)
+    self._step = tf.function(self._pixel_step, autograph=False)
+    self._render = tf.function(self._rendering, autograph=False)
 
   def solve(
     self,

@@ -34,7 +34,7 @@ class ClipRenderer:
   def __init__(self, system: PersonalizedFace, chunk: int = CHUNK):
     self._system = system
     self._chunk = chunk
-    self._graph = tf.function(self._reconstruct)
+    self._graph = tf.function(self._reconstruct, autograph=False)
 
   def __call__(
     self, person: PersonModel, tracking: Tracking
@@ -87,7 +87,7 @@ class PersonRenderer:
     batch = PersonModel(*(tf.constant(part)[tf.newaxis] for part in person))
     self._albedo = system.face_model.person_albedo(batch)
     self._geometry = person_geometry(system, person)
-    self._graph = tf.function(self._render)
+    self._graph = tf.function(self._render, autograph=False)
 
   def __call__(self, tracking: Tracking) -> FacePicture:
     """The picture of one frame, whose Tracking is [1, ...] numpy."""

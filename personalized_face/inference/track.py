@@ -66,8 +66,10 @@ class Tracker:
     self._system = system
     self._track = track
     self._marked = np.asarray(system.template.landmark_vertices)
-    self._step = tf.function(self._track_and_project)
-    self._project_only = tf.function(functools.partial(_project, system))
+    self._step = tf.function(self._track_and_project, autograph=False)
+    self._project_only = tf.function(
+      functools.partial(_project, system), autograph=False
+    )
 
   def __call__(
     self, crops: np.ndarray, geometry: PersonGeometry

@@ -143,7 +143,7 @@ def score_held_out(run_dir: str, records_dir: str, stage: str | None = None) -> 
   system = load_system(run_dir, stage)
   gin.clear_config()
 
-  @tf.function
+  @tf.function(autograph=False)
   def run(images: Tensor) -> tuple[Outputs, Tensor]:
     outputs = system(images)
     # The template at the same w, for the triangles that turned.

@@ -172,7 +172,7 @@ class _Teacher:
     self._optimizer = keras.optimizers.Adam(schedule)
     self._optimizer.build(self._variables)
 
-  @tf.function
+  @tf.function(autograph=False)
   def step(self, images: Tensor, tracking: Tracking, number: Tensor) -> Tensor:
     """Learns from crops [n, S, S, 3] and their Tracking; returns the error."""
     labels = tf.zeros(images.shape[:3], tf.int32)  # the jitter moves some

@@ -65,7 +65,7 @@ def _rows(
   if info["split_by"] == "frames" and info["splits"]["train"]["persons"] == 1:
     person = _training_person(system, records_dir)
 
-  @tf.function
+  @tf.function(autograph=False)
   def run(images: tf.Tensor) -> tuple[Outputs, Outputs, tf.Tensor]:
     tracking = system.track_groups(images)
     of_images = system.model_face(images) if person is None else person

@@ -53,7 +53,7 @@ def replay(path: str, gin_params: Sequence[str] = ()) -> str:
   batch = Batch(
     **{field: tf.constant(saved[field]) for field in Batch._fields if field in saved}
   )
-  outputs, terms, gradients = tf.function(trainer.gradients)(batch)
+  outputs, terms, gradients = tf.function(trainer.gradients, autograph=False)(batch)
   norms = trainer.module_norms(gradients)
   lines = [
     f"{stage.name}, step {saved['step']}: the {saved['term']} was not finite.",
