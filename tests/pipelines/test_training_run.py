@@ -18,29 +18,40 @@ def clear_gin():
   gin.clear_config()
 
 
-@pytest.fixture
-def train(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def train(folder):
   """Trains one step of a toy run in the folder of that name."""
-  records = write_toy_records(str(tmp_path / "records"))
-  toy_template().save(str(tmp_path / "toy.npz"))
-  (tmp_path / "toy.gin").write_text(CONFIG)
+  records = write_toy_records(str(folder / "records"))
+  toy_template().save(str(folder / "toy.npz"))
+  (folder / "toy.gin").write_text(CONFIG)
 
   def run(name, *params, initial=None):
     return train_run(
       records,
-      str(tmp_path / name),
-      str(tmp_path / "toy.npz"),
-      [str(tmp_path / "toy.gin")],
+      str(folder / name),
+      str(folder / "toy.npz"),
+      [str(folder / "toy.gin")],
       ["train.stages = ('stage1',)", "stage1/Stage.steps = 1", *params],
-      initial_run=initial and str(tmp_path / initial),
+      initial_run=initial and str(folder / initial),
     )
 
   return run
 
 
-def test_a_run_begins_as_another_ended(train):
+@pytest.fixture(scope="module")
+def first(train):
+  system = train("first", "stage1/Stage.learning_rate = 0.1")
+  gin.clear_config()
+  return system
+
+
+def test_a_run_begins_as_another_ended(train, first):
   nearly_still = "stage1/Stage.learning_rate = 1e-9"
-  first = train("first", "stage1/Stage.learning_rate = 0.1")
   anew = train("anew", nearly_still)
   second = train("second", nearly_still, initial="first")
   far = 0
@@ -66,14 +77,13 @@ def test_maps_take_the_configured_size(tmp_path):
   assert smaller.mean_albedo.shape == (own.uv_size // 2, own.uv_size // 2, 3)
 
 
-def test_runs_that_do_not_fit_exception_raised(train, tmp_path):
-  train("first")
+def test_runs_that_do_not_fit_exception_raised(train, first, folder):
   with pytest.raises(UserError, match="are of other sizes"):
     train("narrow", "build_system.track_net_hidden = 8", initial="first")
   with pytest.raises(UserError, match="not a finished run"):
     train("orphan", initial="nothing")
   template = toy_template()
   moved = dataclasses.replace(template, vertices=template.vertices + 1)
-  moved.save(str(tmp_path / "first" / "template.npz"))
+  moved.save(str(folder / "first" / "template.npz"))
   with pytest.raises(UserError, match="which cannot begin one with"):
     train("stranger", initial="first")
