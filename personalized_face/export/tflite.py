@@ -24,11 +24,13 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.errors import UserError
-from personalized_face.core.types import PersonModel, Tensor, Tracking
+from personalized_face.core.types import PersonModel, Tensor
 from personalized_face.data import records
 from personalized_face.data.record_format import decode_image
 from personalized_face.export.files import write_bytes, write_json
 from personalized_face.inference import tflite_file
+from personalized_face.inference.tflite_decode import decode_function, decode_inputs
+from personalized_face.inference.track import person_geometry
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 KINDS = ("float16", "int8")
@@ -155,27 +157,15 @@ def geometry_model(system: PersonalizedFace, person: PersonModel, kind: str) -> 
     person: without the leading dimension B.
     kind: one of KINDS.
   """
-  model, count = system.face_model, system.template.num_blendshapes
-  batch = PersonModel(*(np.asarray(part)[np.newaxis] for part in person))
-  geometry = model.geometry(*model.vertex_offsets(batch))
-  neutral = geometry.neutral[0].numpy()  # [V, 3]
-  displacements = geometry.displacements[0].numpy()  # [V, K, 3]
-  # [K, 3V]: the product is a fully connected layer of TFLite's.
-  rows = displacements.transpose(1, 0, 2).reshape(count, -1)
+  decode = decode_function(system, person_geometry(system, person))
   marked = np.asarray(system.template.landmark_vertices)
 
-  def decode(expression: Tensor, rotation: Tensor, translation: Tensor) -> dict:
-    changes = tf.reshape(expression @ rows, [1, len(neutral), 3])
-    frame = Tracking(None, rotation, translation, None)
-    vertices = system.camera_vertices(neutral + changes, frame)
+  def mesh(expression: Tensor, rotation: Tensor, translation: Tensor) -> dict:
+    vertices = decode(expression, rotation, translation)
     points = system.project_marked(tf.gather(vertices, marked, axis=1))
     return {"vertices": vertices, "landmarks": points}
 
-  inputs = {
-    name: tf.TensorSpec([1, size], tf.float32, name)
-    for name, size in (("expression", count), ("rotation", 3), ("translation", 3))
-  }
-  converter = _converter(decode, [], **inputs)
+  converter = _converter(mesh, [], **decode_inputs(system.template.num_blendshapes))
   return _halved(converter) if kind == "float16" else converter.convert()
 
 
@@ -189,7 +179,7 @@ def _converter(
   """
   module = tf.Module()
   module.weights = weights
-  traced = tf.function(function).get_concrete_function(**inputs)
+  traced = tf.function(function, autograph=False).get_concrete_function(**inputs)
   converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module)
   converter.optimizations = [tf.lite.Optimize.DEFAULT]
   return converter

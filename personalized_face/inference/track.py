@@ -9,7 +9,6 @@ time, for a clip (`track_video`) as for a camera. Photos that do not follow one 
 are each detected.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from personalized_face.data.detector import FaceDetector, landmarks_68
 from personalized_face.data.video import Frame, read_image
 from personalized_face.face_model.files import Motion, mean_rate
 from personalized_face.inference.follow import SquareFollower
+from personalized_face.inference.tflite_decode import LandmarkDecoder
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 # What TrackNet does, done by something else: crops [I, S, S, 3] uint8 to a Tracking
@@ -67,9 +67,6 @@ class Tracker:
     self._track = track
     self._marked = np.asarray(system.template.landmark_vertices)
     self._step = tf.function(self._track_and_project, autograph=False)
-    self._project_only = tf.function(
-      functools.partial(_project, system), autograph=False
-    )
 
   def __call__(
     self, crops: np.ndarray, geometry: PersonGeometry
@@ -85,19 +82,30 @@ class Tracker:
     """
     return self.track(crops, self.marked(geometry))
 
-  def marked(self, geometry: PersonGeometry) -> PersonGeometry:
-    """The 68 marked vertices alone: all of a person that `track` needs, numpy."""
-    return PersonGeometry(
+  def warm_up(self) -> None:
+    """Traces the graphs, so that a camera's first frames do not have to wait."""
+    side, template = self._system.camera.height, self._system.template
+    crop = np.zeros([1, side, side, 3], np.uint8)
+    if self._track is not None:
+      self._track(crop)
+      return
+    deltas = template.blendshape_deltas.transpose(1, 0, 2)
+    self(crop, PersonGeometry(template.vertices[np.newaxis], deltas[np.newaxis]))
+
+  def marked(self, geometry: PersonGeometry) -> PersonGeometry | LandmarkDecoder:
+    """All of a person that `track` needs: it is of the 68 marked vertices alone."""
+    marked = PersonGeometry(
       *(np.take(np.asarray(part), self._marked, axis=1) for part in geometry)
     )
+    return marked if self._track is None else LandmarkDecoder(self._system, marked)
 
   def track(
-    self, crops: np.ndarray, marked: PersonGeometry
+    self, crops: np.ndarray, marked: PersonGeometry | LandmarkDecoder
   ) -> tuple[Tracking, np.ndarray]:
-    """As a call, with what `marked` has picked; for frame after frame."""
+    """As a call, with what `marked` has made; for frame after frame."""
     if self._track is not None:
       tracking = self._track(crops)
-      return tracking, self._project_only(tracking, marked).numpy()
+      return tracking, marked(tracking)
     tracking, landmarks = self._step(to_float(crops), marked)
     return Tracking(*(value.numpy() for value in tracking)), landmarks.numpy()
 
@@ -152,12 +160,8 @@ class FaceTracker:
     return self._follower.num_detections
 
   def warm_up(self) -> None:
-    """Traces the graphs, so that a camera's first frames do not have to wait."""
-    template = self._system.template
-    deltas = template.blendshape_deltas.transpose(1, 0, 2)
-    geometry = PersonGeometry(template.vertices[np.newaxis], deltas[np.newaxis])
-    crop = np.zeros([1, self._size, self._size, 3], np.uint8)
-    self._tracker.track(crop, self._tracker.marked(geometry))
+    """See `Tracker.warm_up`."""
+    self._tracker.warm_up()
 
   def __call__(self, image: np.ndarray) -> TrackedFace | None:
     """Tracks in [H, W, 3] uint8 RGB; None while no face has been seen yet."""
