@@ -29,7 +29,8 @@ from personalized_face.data import records
 from personalized_face.data.record_format import decode_image
 from personalized_face.export.files import write_bytes, write_json
 from personalized_face.inference import tflite_file
-from personalized_face.inference.tflite_decode import decode_function, decode_inputs
+from personalized_face.inference.person_decode import decode_function
+from personalized_face.inference.tflite_decode import decode_inputs
 from personalized_face.inference.track import person_geometry
 from personalized_face.systems.personalized_face import PersonalizedFace
 

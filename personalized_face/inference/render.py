@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core.types import PersonModel, Rendering, Tensor, Tracking
+from personalized_face.inference.person_decode import decode_function, weighted_sum
 from personalized_face.inference.track import person_geometry
 from personalized_face.systems.personalized_face import PersonalizedFace
 
@@ -83,23 +84,22 @@ class PersonRenderer:
       system: decode and renderer; its networks are not used.
       person: without the leading dimension B.
     """
-    self._system = system
     batch = PersonModel(*(tf.constant(part)[tf.newaxis] for part in person))
-    self._albedo = system.face_model.person_albedo(batch)
-    self._geometry = person_geometry(system, person)
+    albedo = system.face_model.person_albedo(batch)
+    self._renderer, self._static = system.renderer, albedo.static[:, tf.newaxis]
+    self._changes = weighted_sum(albedo.dynamic)
+    self._decode = decode_function(system, person_geometry(system, person))
     self._graph = tf.function(self._render, autograph=False)
 
   def __call__(self, tracking: Tracking) -> FacePicture:
     """The picture of one frame, whose Tracking is [1, ...] numpy."""
-    grouped = Tracking(*(np.asarray(value)[np.newaxis] for value in tracking))  # B = 1
-    return FacePicture(*(value.numpy()[0, 0] for value in self._graph(grouped)))
+    return FacePicture(*(value.numpy()[0, 0] for value in self._graph(tracking)))
 
   def _render(self, tracking: Tracking) -> tuple[Tensor, Tensor]:
-    system, model = self._system, self._system.face_model
-    vertices = model.shape(self._geometry, tracking.expression)
-    rendering = system.renderer(
-      system.camera_vertices(vertices, tracking),
-      model.blend_albedo(self._albedo, tracking.expression),
-      tracking.light,
+    expression, rotation, translation, light = tracking
+    vertices = self._decode(expression, rotation, translation)
+    changes = tf.reshape(self._changes(expression), self._static.shape)
+    rendering = self._renderer(
+      vertices[tf.newaxis], self._static + changes, light[tf.newaxis]
     )
     return rendering.image, rendering.mask

@@ -4,42 +4,19 @@ export/tflite.py writes it to a file for the whole mesh. `LandmarkDecoder` is ma
 the spot, of the 68 marked vertices alone, for whoever tracks with an interpreter.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
 from personalized_face import native_logs
 from personalized_face.core.types import PersonGeometry, Tensor, Tracking
+from personalized_face.inference.person_decode import decode_function
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 
 def decode_inputs(num_blendshapes: int) -> dict[str, tf.TensorSpec]:
-  """What `decode_function` takes, of one frame."""
+  """What `person_decode.decode_function` makes takes, of one frame."""
   sizes = {"expression": num_blendshapes, "rotation": 3, "translation": 3}
   return {name: tf.TensorSpec([1, n], tf.float32, name) for name, n in sizes.items()}
-
-
-def decode_function(
-  system: PersonalizedFace, geometry: PersonGeometry
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-  """From expression, rotation and translation to vertices [1, V, 3] in camera space.
-
-  Args:
-    system: for the head's pose.
-    geometry: of the person, B = 1; of all vertices, or of some.
-  """
-  neutral = np.asarray(geometry.neutral)[0]  # [V, 3]
-  displacements = np.asarray(geometry.displacements)[0]  # [V, K, 3]
-  # [K, 3V]: the product is a fully connected layer of TFLite's.
-  rows = displacements.transpose(1, 0, 2).reshape(displacements.shape[1], -1)
-
-  def decode(expression: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
-    changes = tf.reshape(expression @ rows, [1, *neutral.shape])
-    frame = Tracking(None, rotation, translation, None)
-    return system.camera_vertices(neutral + changes, frame)
-
-  return decode
 
 
 class LandmarkDecoder:
