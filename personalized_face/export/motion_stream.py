@@ -19,6 +19,8 @@ from personalized_face.export.run_folder import make_folder
 from personalized_face.face_model.files import Motion, mean_rate
 from personalized_face.template.face_template import FaceTemplate
 
+_JOINED = 500  # frames: an hour's, at 30 a second, would take 170 MB as single ones
+
 
 class MotionStream:
   """Takes frames and keeps them; with a path, on the disk as well.
@@ -41,8 +43,8 @@ class MotionStream:
     """
     self.partial: str | None = None
     self._path, self._template, self._fps = path, template, fps
-    self._file = None
-    self._frames: list[Motion] = []
+    self._file, self._count = None, 0
+    self._parts: list[Motion] = []  # of many frames each, but the last ones
     if path is None:
       return
     root, ending = os.path.splitext(path)
@@ -60,7 +62,7 @@ class MotionStream:
       raise UserError(f"{path} cannot be written; choose a folder that is yours.")
 
   def __len__(self) -> int:
-    return len(self._frames)
+    return self._count
 
   def add(
     self,
@@ -83,7 +85,10 @@ class MotionStream:
     frame = Motion(
       np.array([time]), tracking, np.array([box], np.float32), frame_size, self._fps
     )
-    self._frames.append(frame)
+    self._parts.append(frame)
+    self._count += 1
+    if self._count % _JOINED == 0:
+      self._parts[-_JOINED:] = [_join(self._parts[-_JOINED:])]
     if self.partial is None:
       return
     names = self._template.blendshape_names
@@ -105,19 +110,22 @@ class MotionStream:
     Raises:
       UserError: it cannot be written; what there is stays in `partial`.
     """
-    if not self._frames:
+    if not self._parts:
       return None
-    times = np.concatenate([frame.times for frame in self._frames])
-    trackings = zip(*(frame.tracking for frame in self._frames), strict=True)
-    motion = Motion(
-      times=times,
-      tracking=Tracking(*(np.concatenate(values) for values in trackings)),
-      boxes=np.concatenate([frame.boxes for frame in self._frames]),
-      frame_size=self._frames[-1].frame_size,
-      fps=mean_rate(times),
-    )
+    motion = _join(self._parts)
+    motion = motion._replace(fps=mean_rate(motion.times))
     if self._path is not None:
       self._file.close()
       write_motion(self._path, motion, self._template)
       os.remove(self.partial)
     return motion
+
+
+def _join(parts: list[Motion]) -> Motion:
+  """One after the other; the frame size and rate are the last one's."""
+  trackings = zip(*(part.tracking for part in parts), strict=True)
+  return parts[-1]._replace(
+    times=np.concatenate([part.times for part in parts]),
+    tracking=Tracking(*(np.concatenate(values) for values in trackings)),
+    boxes=np.concatenate([part.boxes for part in parts]),
+  )

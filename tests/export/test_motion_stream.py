@@ -7,6 +7,7 @@ import pytest
 
 from personalized_face.core.errors import UserError
 from personalized_face.core.types import Tracking
+from personalized_face.export import motion_stream
 from personalized_face.export.motion_files import read_motion
 from personalized_face.export.motion_stream import MotionStream
 
@@ -46,6 +47,15 @@ def test_close_leaves_the_motion_alone(system, tmp_path, ending):
   check(motion, system)
   check(read_motion(path, system.template), system)
   assert motion.fps == pytest.approx(2 / 0.125)
+
+
+@pytest.mark.parametrize("joined", [1, 2, 3])
+def test_frames_that_are_joined_on_the_way_are_all_there(system, joined, monkeypatch):
+  monkeypatch.setattr(motion_stream, "_JOINED", joined)
+  stream = MotionStream(None, system.template, 30.0)
+  fill(stream, system)
+  assert len(stream) == 3 and len(stream._parts) == {1: 3, 2: 2, 3: 1}[joined]
+  check(stream.close(), system)
 
 
 def test_what_a_kill_leaves_is_a_motion(system, tmp_path):
