@@ -187,6 +187,10 @@ def _parse_one(source: str, parse_source: Callable[[], object]) -> None:
   """Runs a step of the parsing and turns gin's errors into sentences."""
   try:
     parse_source()
+  except RecursionError:
+    # Not to be printed: gin wraps it once per include, as deep as the stack.
+    begin = source[0].upper() + source[1:]
+    raise UserError(f"{begin}: a file includes itself; break the circle.") from None
   except _GIN_ERRORS as error:
     raise UserError(f"{_place(error, source)}: {_cause(error)}.") from error
 

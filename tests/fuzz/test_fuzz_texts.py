@@ -228,6 +228,8 @@ def test_a_gin_file_that_includes_itself(tmp_path):
   path = tmp_path / "loop.gin"
   path.write_text(f"include '{path}'\n")
   assert refuses(_read_gin, path)
+  with pytest.raises(UserError, match="loop.gin: a file includes itself"):
+    _read_gin(path)
 
 
 def test_records_lie_in_their_folder(tmp_path):

@@ -123,7 +123,10 @@ def test_resume_equals_uninterrupted(tmp_path, records_dir, trained, monkeypatch
   assert _equal(_values(whole.variables), _values(resumed.variables))
 
 
-def test_finished_stage_is_not_trained_again(tmp_path, records_dir, trained):
+def test_finished_stage_is_not_trained_again(
+  tmp_path, records_dir, trained, monkeypatch
+):
+  monkeypatch.setattr(loop, "StageLoop", None)  # not even of no steps
   first, run_dir = trained
   configure(tmp_path)
   shutil.copytree(run_dir, tmp_path / "run")
