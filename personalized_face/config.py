@@ -189,8 +189,9 @@ def _parse_one(source: str, parse_source: Callable[[], object]) -> None:
     parse_source()
   except RecursionError:
     # Not to be printed: gin wraps it once per include, as deep as the stack.
-    begin = source[0].upper() + source[1:]
-    raise UserError(f"{begin}: a file includes itself; break the circle.") from None
+    raise UserError(
+      f"{_begun(source)}: a file includes itself, or a value is nested too deeply."
+    ) from None
   except _GIN_ERRORS as error:
     raise UserError(f"{_place(error, source)}: {_cause(error)}.") from error
 
@@ -204,9 +205,14 @@ def _place(error: Exception, source: str) -> str:
     match = re.search(r'\n  In file "(.+?)", line (\d+)', str(error))
     file, line = match.groups() if match else (None, None)
   if file is None:
-    return source[0].upper() + source[1:]
+    return _begun(source)
   folder = resources.gin_dir() + os.sep
   return f"{file.removeprefix(folder)}, line {line}"
+
+
+def _begun(source: str) -> str:
+  """As a sentence begins."""
+  return source[0].upper() + source[1:]
 
 
 def _cause(error: Exception) -> str:

@@ -19,7 +19,7 @@ from personalized_face.export.run_folder import make_folder
 from personalized_face.face_model.files import Motion, mean_rate
 from personalized_face.template.face_template import FaceTemplate
 
-_JOINED = 500  # frames: an hour's, at 30 a second, would take 170 MB as single ones
+_JOINED = 500  # frames: 1.35 kB each as they come, 0.38 kB joined
 
 
 class MotionStream:

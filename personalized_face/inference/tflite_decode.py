@@ -24,7 +24,8 @@ class LandmarkDecoder:
 
   After a call of TensorFlow its threads go on looking for work for a while, where an
   interpreter's would have some: on two cores a frame of track_int8.tflite with its
-  landmarks took 9 ms by TensorFlow and 6.6 ms by this, the network alone 6.5.
+  landmarks took 9 to 10 ms by TensorFlow and 6.4 to 6.8 ms by this, the network alone
+  6.9 to 7.3 ms in the same runs.
   """
 
   def __init__(self, system: PersonalizedFace, marked: PersonGeometry):

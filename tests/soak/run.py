@@ -235,6 +235,8 @@ def main() -> int:
   parser.add_argument("--output_dir", required=True, help="made, must not exist")
   parser.add_argument("--minutes", type=float, default=60.0)
   flags = parser.parse_args()
+  if 60 * flags.minutes < 12 * EVERY:
+    parser.error("--minutes has to be 2 at least: quarters of it are compared.")
   folder = pathlib.Path(flags.output_dir).absolute()
   folder.mkdir(parents=True)
   video = _clips(folder, flags.minutes)
@@ -286,8 +288,9 @@ def main() -> int:
     if not alive[name]:
       failed.append(f"{name} ended by itself, with status {status}: see {run.log}")
       continue
-    found |= {f"{name}_{key}": value for key, value in figures(run.samples).items()}
-    failed += [f"{name}: {text}" for text in verdicts(figures(run.samples))]
+    of_run = figures(run.samples)
+    found |= {f"{name}_{key}": value for key, value in of_run.items()}
+    failed += [f"{name}: {text}" for text in verdicts(of_run)]
   graph({name: run.samples for name, run in runs.items()}, folder / "soak.png")
   (folder / "soak.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
   shutil.rmtree(folder / "clips")
