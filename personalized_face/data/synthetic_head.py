@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from personalized_face.core import topology
-from personalized_face.data.synthetic_person import Colours, gauss
+from personalized_face.data.synthetic_person import Colours
+from personalized_face.template.traits import gauss
 
 EYEBALL_RADIUS = 0.118  # just inside of the lids; the eye's own is 0.12
 _IRIS_RADIUS, _PUPIL_RADIUS = 0.058, 0.021

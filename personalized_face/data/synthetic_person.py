@@ -1,10 +1,9 @@
 """Who a synthetic person is: corrections of the template drawn from a seed.
 
-The shape is a sum of smooth, mirror-symmetric fields at the landmarks (a jaw's width,
-a nose's length, ...), each blendshape is a little stronger or weaker than the
-template's, the skin has a tone, freckles and brows of its own, and wrinkles come with
-the blendshapes that fold them. All of it is a PersonModel, so it is ground truth in
-the very quantities that the system estimates.
+The shape is a sum of traits (template/traits.py), each blendshape is a little stronger
+or weaker than the template's, the skin has a tone, freckles and brows of its own, and
+wrinkles come with the blendshapes that fold them. All of it is a PersonModel, so it is
+ground truth in the very quantities that the system estimates.
 """
 
 from typing import NamedTuple
@@ -15,25 +14,13 @@ from personalized_face.core.types import PARSING_CLASSES, PersonModel
 from personalized_face.data.synthetic_motion import drives
 from personalized_face.template.attention import bake_to_uv
 from personalized_face.template.face_template import FaceTemplate
-
-# Landmarks (iBUG), direction (x outwards from the middle, y up, z to the front), reach
-# and standard deviation in decimetres. Spreads are a few millimetres, as between adult
-# faces; Farkas 1994 gives 3-6 mm for most widths and heights.
-_TRAITS = (
-  ((4, 12), (1, 0, 0), 0.40, 0.045),  # jaw, width
-  ((8,), (0, 1, 0), 0.35, 0.040),  # chin, length
-  ((8,), (0, 0, 1), 0.35, 0.035),  # chin, forwards
-  ((1, 15), (1, 0, 0), 0.45, 0.045),  # cheekbones, width
-  ((30, 33), (0, 1, 0), 0.20, 0.030),  # nose, length
-  ((30,), (0, 0, 1), 0.16, 0.030),  # nose, tip
-  ((31, 35), (1, 0, 0), 0.13, 0.020),  # nose, wings
-  ((28,), (0, 0, 1), 0.16, 0.025),  # nose, bridge
-  ((19, 24), (0, 0, 1), 0.22, 0.020),  # brows, forwards
-  ((19, 24), (0, 1, 0), 0.20, 0.020),  # brows, height
-  ((48, 54), (1, 0, 0), 0.20, 0.025),  # mouth, width
-  ((51, 57), (0, 0, 1), 0.14, 0.015),  # lips, forwards
-  ((3, 13), (0, 0, 1), 0.40, 0.030),  # cheeks, fullness
+from personalized_face.template.traits import (
+  NUM_BUMPS,
+  NUM_STRETCHES,
+  gauss,
+  trait_fields,
 )
+
 _STRENGTH_SPREAD = 0.15  # of each blendshape, as a share of its displacement
 # Skin, hair and iris that go together; the values as a picture shows them.
 _COLOURS = (
@@ -70,8 +57,9 @@ class SyntheticPerson:
     self.template = template
     self.seed = seed
     rng = np.random.default_rng([seed, 0])
-    self._trait_values = np.clip(rng.normal(size=len(_TRAITS)), -1.7, 1.7)
-    self._stretch = np.clip(rng.normal(size=2) * 0.025, -0.04, 0.04)
+    bumps = np.clip(rng.normal(size=NUM_BUMPS), -1.7, 1.7)
+    stretches = np.clip(rng.normal(size=NUM_STRETCHES), -1.6, 1.6)
+    self._traits = np.concatenate([bumps, stretches])
     self._strengths = rng.normal(size=template.num_blendshapes) * _STRENGTH_SPREAD
     palette = _COLOURS[seed % len(_COLOURS)]
     shirt = _SHIRTS[rng.integers(len(_SHIRTS))]
@@ -130,15 +118,7 @@ class SyntheticPerson:
 
   def _shape(self, positions: np.ndarray) -> np.ndarray:
     """Delta_0^S as a field over space, at positions [..., 3] dm."""
-    offsets = positions * np.array([*self._stretch, 0.0])
-    for (indices, direction, reach, spread), value in zip(
-      _TRAITS, self._trait_values, strict=True
-    ):
-      for centre in self._landmarks(indices):
-        outwards = np.array([np.sign(centre[0]), 1.0, 1.0])
-        weight = gauss(np.linalg.norm(positions - centre, axis=-1), reach)
-        offsets = offsets + value * spread * weight[..., None] * direction * outwards
-    return offsets
+    return np.tensordot(self._traits, trait_fields(self.template, positions), 1)
 
   def _skin(self, positions: np.ndarray) -> np.ndarray:
     """R_0^t + Delta_0^R, [U, U, 3]."""
@@ -218,11 +198,6 @@ class SyntheticPerson:
 
 def _bake(template: FaceTemplate, values: np.ndarray, size: int) -> np.ndarray:
   return bake_to_uv(values, template.uv, template.triangles, size)
-
-
-def gauss(distance: np.ndarray, width: float) -> np.ndarray:
-  """exp(-d^2 / 2 w^2)."""
-  return np.exp(-0.5 * (distance / width) ** 2)
 
 
 def _distance(positions: np.ndarray, line: np.ndarray) -> np.ndarray:

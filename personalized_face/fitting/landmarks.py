@@ -20,7 +20,7 @@ from personalized_face.fitting.parameters import (
   PersonParameters,
   TrackingParameters,
 )
-from personalized_face.fitting.priors import beyond_expected
+from personalized_face.fitting.priors import NeutralPrior, beyond_expected
 from personalized_face.losses.landmark import landmark_loss, landmark_weights
 from personalized_face.losses.regularization import expression_l1
 from personalized_face.losses.smoothness import shape_smoothness_loss
@@ -38,7 +38,6 @@ class LandmarkSolver:
     step_size: float = 0.3,
     landmark_weight: float = 0.5,
     expression_weight: float = 0.2,
-    neutral_weight: float = 100.0,
     smoothness_weight: float = 2.5,
     jaw_weight: float = 0.5,
     opening_weight: float = 0.4,
@@ -51,9 +50,6 @@ class LandmarkSolver:
       step_size: at the start, raw units; falls to a hundredth by a cosine.
       landmark_weight: of L_lm, per frame.
       expression_weight: of the l1 of w, per frame.
-      neutral_weight: of the identity's mean squared displacement, per square
-        decimetre: what the landmarks do not see, such as depth in a frontal clip, stays
-        the template's.
       smoothness_weight: of L_sd.
       jaw_weight: of the contour points.
       opening_weight: of `opening_loss`, per frame.
@@ -64,7 +60,7 @@ class LandmarkSolver:
     self._steps, self._step_size = steps, step_size
     self._landmark_weight = landmark_weight
     self._expression_weight = expression_weight
-    self._neutral_weight = neutral_weight
+    self._neutral_prior = NeutralPrior(system.template)
     self._smoothness_weight = smoothness_weight
     self._weights = landmark_weights(jaw_weight)
     self._opening_weight = opening_weight
@@ -129,9 +125,8 @@ class LandmarkSolver:
         # Of the person once, but as the mean of four frames' losses would weigh it.
         share = frames.count / 4
         smooth = shape_smoothness_loss(offsets, self._edges)
-        size_of = tf.reduce_mean(tf.reduce_sum(tf.square(offsets), -1))
         total += share * self._smoothness_weight * smooth
-        total += share * self._neutral_weight * size_of
+        total += share * self._neutral_prior(offsets)
       sources = [tracking.rows, *levels]
       gradients = tape.gradient(total, sources)
       optimizers[0].step(gradients[0], size)

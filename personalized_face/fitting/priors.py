@@ -3,7 +3,8 @@
 - Light and albedo: a picture is their product. The light of a scene is one (its frames
   differ by little) and smooth by its nine functions; the albedo is the same on both
   sides of the face, unless the pictures insist. So a shadow on one side is light.
-- Depth: from the front nothing sees it; the identity stays near the template there.
+- Depth, and what slides along the skin: little of it is seen; there the identity stays
+  what faces of the same traits are like.
 - Eyes and mouth: how far they are open counts beside where their points are.
 - Occlusion: a pixel far from what the model can show is not the face.
 """
@@ -12,6 +13,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
+from personalized_face.core import topology
 from personalized_face.core.types import (
   PARSING_CLASSES,
   Batch,
@@ -22,9 +24,62 @@ from personalized_face.core.types import (
 from personalized_face.fitting.openings import opening_loss
 from personalized_face.losses.reductions import l2_norm
 from personalized_face.template.face_template import FaceTemplate
+from personalized_face.template.traits import trait_fields
 
 _BACKGROUND = PARSING_CLASSES.index("background")
 _SYMMETRIC = 1e-3  # of the UV square
+
+
+@gin.configurable(module="fitting")
+class NeutralPrior:
+  """How unlikely a neutral face is: cheap along the traits of faces, dear beside them.
+
+  The least, over z, of mean |x - sum_t z_t f_t|^2_W + trait * |z|^2, for the
+  displacements x of the vertices and the fields f_t of template/traits.py: up to a
+  constant the negative logarithm of a normal distribution. W weighs what points out of
+  the template's surface less than what slides along it, of which even skin shows
+  little. What no picture shows, such as depth in a frontal clip, stays where traits and
+  template have it.
+  """
+
+  def __init__(
+    self,
+    template: FaceTemplate,
+    size: float = 100.0,
+    slide: float = 100.0,
+    trait: float = 0.002,
+  ):
+    """Sets up.
+
+    Args:
+      template: of the traits.
+      size: of the mean square of what no trait explains, along the normal, per square
+        decimetre.
+      slide: the same along the surface.
+      trait: of a trait's square, in its standard deviations.
+    """
+    normals = np.asarray(topology.vertex_normals(template.vertices, template.triangles))
+    outwards = normals[:, :, np.newaxis] * normals[:, np.newaxis]
+    count = template.num_vertices
+    # W's square root.
+    root = np.sqrt(size / count) * outwards
+    root += np.sqrt(slide / count) * (np.eye(3) - outwards)
+    fields = np.einsum("vij,tvj->tvi", root, trait_fields(template, template.vertices))
+    fields = fields.reshape(len(fields), -1)  # [T, 3V]
+    inner = fields @ fields.T + trait * np.eye(len(fields))
+    self._root = tf.constant(root, tf.float32)
+    self._fields = tf.constant(fields, tf.float32)
+    self._solve = tf.constant(np.linalg.solve(inner, fields).T, tf.float32)
+    self._trait = trait
+
+  def __call__(self, offsets: Tensor) -> Tensor:
+    """Scalar, for F(Delta_0^S) [1, V, 3] in decimetres."""
+    weighted = tf.linalg.matvec(self._root, offsets[0])
+    flat = tf.reshape(weighted, [1, -1])
+    traits = flat @ self._solve
+    rest = flat - traits @ self._fields
+    squares = tf.reduce_sum(tf.square(traits))
+    return tf.reduce_sum(tf.square(rest)) + self._trait * squares
 
 
 @gin.configurable(module="fitting")
@@ -36,7 +91,6 @@ class FitPriors:
     template: FaceTemplate,
     albedo_symmetry: float = 40.0,
     shape_symmetry: float = 20.0,
-    neutral_size: float = 100.0,
     light_change: float = 5.0,
     opening: float = 0.4,
   ):
@@ -46,8 +100,6 @@ class FitPriors:
       template: a layout that is not its own mirror image has no symmetry terms.
       albedo_symmetry: per unit of linear RGB, of a person.
       shape_symmetry: per decimetre, of a person.
-      neutral_size: of the mean squared displacement of the identity, per square
-        decimetre.
       light_change: per frame, of the squared coefficients.
       opening: per frame, of `opening_loss`.
     """
@@ -55,7 +107,7 @@ class FitPriors:
     symmetric = np.abs(mirrored - template.uv).max() < _SYMMETRIC
     self._albedo_symmetry = albedo_symmetry if symmetric else 0.0
     self._shape_symmetry = shape_symmetry if symmetric else 0.0
-    self._neutral_size = neutral_size
+    self._neutral = NeutralPrior(template)
     self._light_change = light_change
     self._opening = opening
 
@@ -72,9 +124,7 @@ class FitPriors:
     Returns:
       Scalar. The symmetries are l_{2,1} over texels: a mole is worth its price.
     """
-    total = self._neutral_size * tf.reduce_mean(
-      tf.reduce_sum(tf.square(neutral_offsets), axis=-1)
-    )
+    total = self._neutral(neutral_offsets)
     if self._albedo_symmetry:
       difference = static_albedo - static_albedo[:, :, ::-1]
       total += self._albedo_symmetry * tf.reduce_mean(l2_norm(difference))

@@ -133,8 +133,9 @@ def shape_figures(
 
   Returns:
     neutral_mm and vertex_mm: RMSE over the vertices after a rigid fit, of the neutral
-    face and the mean over the frames; albedo_255: albedo_error_255 of the static
-    albedo; and prior_* of each.
+    face and the mean over the frames; neutral_scaled_mm: after a similarity, since a
+    head's size is beyond one camera; albedo_255: albedo_error_255 of the static albedo;
+    and prior_* of each.
   """
   flat = system.face_model.template_person(1)
   bare = PersonModel(*(np.asarray(part)[0] for part in flat))
@@ -148,6 +149,7 @@ def shape_figures(
     errors = [_rmse_mm(a, b) for a, b in zip(moved, frames, strict=True)]
     figures |= {
       f"{prefix}neutral_mm": _rmse_mm(ours, neutral),
+      f"{prefix}neutral_scaled_mm": _rmse_mm(ours, neutral, with_scale=True),
       f"{prefix}vertex_mm": float(np.mean(errors)),
       f"{prefix}albedo_255": albedo_error_255(
         who.static_albedo, truth.person.static_albedo, texels
@@ -167,6 +169,6 @@ def _shapes(
   return tuple(MM_PER_DM * np.asarray(part)[0].astype(np.float64) for part in parts)
 
 
-def _rmse_mm(found: np.ndarray, truth: np.ndarray) -> float:
-  """After the rigid fit, as the synthetic benchmark has it."""
-  return vertex_rmse(align(found, truth, with_scale=False)(found), truth)
+def _rmse_mm(found: np.ndarray, truth: np.ndarray, with_scale: bool = False) -> float:
+  """After the rigid fit, as the synthetic benchmark has it, or with a scale."""
+  return vertex_rmse(align(found, truth, with_scale)(found), truth)

@@ -4,8 +4,14 @@ import numpy as np
 import tensorflow as tf
 from helpers import toy_template
 
+from personalized_face.core import topology
 from personalized_face.core.types import PARSING_CLASSES, Batch, Rendering
-from personalized_face.fitting.priors import FitPriors, without_occlusions
+from personalized_face.fitting.priors import (
+  FitPriors,
+  NeutralPrior,
+  without_occlusions,
+)
+from personalized_face.template.traits import trait_fields
 
 
 def grey_rendering(side=32):
@@ -67,7 +73,7 @@ def test_a_symmetric_face_costs_nothing_and_a_one_sided_shadow_does():
 
 def test_a_wider_head_is_symmetric_and_a_shifted_one_is_not():
   template = toy_template()
-  priors = FitPriors(template, neutral_size=0.0)
+  priors = FitPriors(template)
   u = np.linspace(-1, 1, template.uv_size, dtype=np.float32)
   wider = np.zeros([1, len(u), len(u), 3], np.float32)
   wider[..., 0] = 0.1 * u  # away from the middle on both sides
@@ -76,3 +82,44 @@ def test_a_wider_head_is_symmetric_and_a_shifted_one_is_not():
   assert priors.of_person(grey, tf.constant(wider), offsets) < 1e-6
   shifted = tf.constant(np.float32([0.1, 0, 0])) + tf.zeros_like(grey)
   assert priors.of_person(grey, shifted, offsets) > 1
+
+
+def test_a_trait_of_faces_costs_little_and_as_much_change_elsewhere_costs_more():
+  template = toy_template()
+  prior = NeutralPrior(template, size=100.0, trait=0.002)
+  fields = trait_fields(template, template.vertices)
+  wider = fields[0]  # the jaw
+  price = float(prior(tf.constant(2 * wider[np.newaxis], tf.float32)))
+  # Two standard deviations; a little is bought from the size's term.
+  assert 0.5 * 4 * 0.002 < price <= 4 * 0.002 + 1e-6
+  noise = np.random.default_rng(0).normal(size=wider.shape)
+  noise *= 2 * np.linalg.norm(wider) / np.linalg.norm(noise)
+  assert float(prior(tf.constant(noise[np.newaxis], tf.float32))) > 5 * price
+
+
+def test_the_price_is_the_least_over_the_traits():
+  template = toy_template()
+  prior = NeutralPrior(template, size=30.0, slide=30.0, trait=0.01)
+  rng = np.random.default_rng(1)
+  offsets = 0.05 * rng.normal(size=template.vertices.shape)
+  fields = trait_fields(template, template.vertices)
+  fields = fields.reshape(len(fields), -1)
+  # The same as ridge regression, its rows stacked.
+  share = 30.0 / template.num_vertices
+  system = np.vstack([np.sqrt(share) * fields.T, np.sqrt(0.01) * np.eye(len(fields))])
+  target = np.append(np.sqrt(share) * offsets.ravel(), np.zeros(len(fields)))
+  residual = np.linalg.lstsq(system, target, rcond=None)[1][0]
+  price = prior(tf.constant(offsets[np.newaxis], tf.float32))
+  np.testing.assert_allclose(float(price), residual, rtol=1e-4)
+
+
+def test_what_slides_along_the_skin_costs_its_own_weight():
+  template = toy_template()
+  prior = NeutralPrior(template, size=1.0, slide=50.0, trait=1e6)  # no trait helps
+  normals = topology.vertex_normals(template.vertices, template.triangles).numpy()
+  sideways = np.cross(normals, [0.0, 1.0, 0.0])
+  outwards, along = (
+    float(prior(tf.constant(0.1 * part[np.newaxis], tf.float32)))
+    for part in (normals, sideways / np.linalg.norm(sideways, axis=1, keepdims=True))
+  )
+  np.testing.assert_allclose([outwards, along], [0.01, 0.5], rtol=1e-3)

@@ -65,6 +65,8 @@ def test_shape_and_albedo_are_measured_against_the_truth():
   assert figures["vertex_mm"] == pytest.approx(0, abs=1e-3)
   assert figures["albedo_255"] == pytest.approx(0, abs=1e-3)
   assert figures["prior_neutral_mm"] > 1
+  # A free size never fits worse.
+  assert 0 < figures["prior_neutral_scaled_mm"] <= figures["prior_neutral_mm"]
   # At the true coefficients the template misses the neutral's correction alone.
   assert figures["prior_vertex_mm"] == pytest.approx(
     figures["prior_neutral_mm"], rel=0.2
