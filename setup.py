@@ -26,6 +26,7 @@ COMMANDS = (
   "benchmark_training",
   "build_template",
   "build_tf_mesh_renderer",
+  "compare_persons",
   "convert_motion",
   "demo",
   "evaluate",

@@ -34,6 +34,7 @@ TASKS = {
   "Measure": (
     "evaluate",
     "register",
+    "compare_persons",
     "benchmark_preparation",
     "benchmark_renderer",
     "benchmark_tracking",

@@ -39,6 +39,12 @@ flags.DEFINE_enum(
   "scene: everybody plays the same gestures, to compare people by; free: random "
   "expressions, wider turns and any light, to train on.",
 )
+flags.DEFINE_integer(
+  "scene",
+  0,
+  "The same people in another light and background, for another --output_dir.",
+  lower_bound=0,
+)
 flags.DEFINE_string(
   "scans_dir", None, "Also gets frames with their faces as scans; made if missing."
 )
@@ -63,6 +69,7 @@ def main(argv: Sequence[str]) -> None:
     FLAGS.fps,
     FLAGS.size,
     free=FLAGS.motion == "free",
+    scene=FLAGS.scene,
   )
   print(f"{len(paths)} clips with their ground truth are in {FLAGS.output_dir}.")
   if FLAGS.scans_dir:

@@ -39,6 +39,7 @@ def synthesize(
   fps: float = 25.0,
   size: int = 512,
   free: bool = False,
+  scene: int = 0,
 ) -> list[str]:
   """Renders a clip of each of some people; those that are there already stay.
 
@@ -49,7 +50,7 @@ def synthesize(
     seed: of the corpus.
     seconds, fps: of each clip.
     size: side of the frames, pixels.
-    free: see `render_clip`.
+    free, scene: see `render_clip`.
 
   Returns:
     The paths of the videos.
@@ -68,7 +69,7 @@ def synthesize(
     path = os.path.join(output_dir, f"{name}.mp4")
     # The motion is written last, and each file is complete or absent.
     if not os.path.isfile(os.path.join(output_dir, f"{name}_motion.npz")):
-      render_clip(template, path, person_seed, seconds, fps, size, free)
+      render_clip(template, path, person_seed, seconds, fps, size, free, scene)
       # A person's graphs hold each other in cycles, and 130 MB that Python does not see
       # and would not look for: 155 persons took 10 GB.
       gc.collect()

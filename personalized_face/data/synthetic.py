@@ -40,6 +40,7 @@ _SUPERSAMPLE = 1.25  # rendered larger, then averaged: smooth outlines
 _DETAIL_SIZE = 512  # texels; finer than the model's maps
 _HALF_VECTOR = np.array([-0.25, 0.40, 0.88], np.float32)  # of the highlights
 _SHININESS = 60.0
+_SCENES_APART = 10**12  # between the seeds of a person's scenes
 
 
 def render_clip(
@@ -50,6 +51,7 @@ def render_clip(
   fps: float = 25.0,
   size: int = 512,
   free: bool = False,
+  scene: int = 0,
 ) -> None:
   """Renders a person who makes faces, and writes what is true of the clip beside it.
 
@@ -61,15 +63,17 @@ def render_clip(
     seconds, fps: length and rate.
     size: side of the frames, pixels.
     free: random expressions, wider turns and any light in place of the one scene.
+    scene: another one has the same person in another light, before another background,
+      at other times of the gestures.
   """
   person = SyntheticPerson(template, seed)
   times = np.arange(round(seconds * fps)) / fps
   move = free_motion if free else motion
-  tracking = move(template.blendshape_names, times, seed)
+  scene_seed = seed + scene * _SCENES_APART
+  tracking = move(template.blendshape_names, times, scene_seed)
   model = person.model()
-  frames = tqdm(
-    _frames(person, model, tracking, size, seed), "rendering", len(times), unit="frame"
-  )
+  pictures = _frames(person, model, tracking, size, scene_seed)
+  frames = tqdm(pictures, "rendering", len(times), unit="frame")
   write_video(path, frames, fps)
   stem = os.path.splitext(path)[0]
   save_person(f"{stem}_person.npz", model, template)

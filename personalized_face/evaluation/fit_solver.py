@@ -22,6 +22,7 @@ from personalized_face.fitting.ablation import FRAMES_FOR_EXPRESSIONS, identity_
 from personalized_face.fitting.fit import PersonFit, Schedule
 from personalized_face.fitting.frames import Frames
 from personalized_face.fitting.solve_tracking import TrackingSolver
+from personalized_face.inference.track import bare_person
 from personalized_face.systems.personalized_face import PersonalizedFace
 
 # Round the square, as a share of its side, when the face in it is looked at again.
@@ -71,8 +72,7 @@ class PriorFitSolver:
   def __init__(self, system: PersonalizedFace, detector: FaceDetector):
     """See FitSolver."""
     self._system, self._detector = system, detector
-    person = system.face_model.template_person(1)
-    self._person = PersonModel(*(np.asarray(value)[0] for value in person))
+    self._person = bare_person(system)
     self._solvers: dict[int, TrackingSolver] = {}
 
   def solve(

@@ -189,6 +189,12 @@ def geometry_of(system: PersonalizedFace, crops: np.ndarray) -> PersonGeometry:
   return system.face_model.geometry(*system.face_model.vertex_offsets(person))
 
 
+def bare_person(system: PersonalizedFace) -> PersonModel:
+  """The template as a person, numpy, without the leading dimension B."""
+  flat = system.face_model.template_person(1)
+  return PersonModel(*(np.asarray(part)[0] for part in flat))
+
+
 def person_geometry(system: PersonalizedFace, person: PersonModel) -> PersonGeometry:
   """The geometry (B = 1) of a person without the leading dimension B."""
   batch = PersonModel(*(np.asarray(part)[np.newaxis] for part in person))

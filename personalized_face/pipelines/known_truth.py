@@ -19,7 +19,7 @@ from personalized_face.data import specs
 from personalized_face.evaluation.expression import SHOWN_FROM, shown_group_errors
 from personalized_face.evaluation.synthetic import MM_PER_DM
 from personalized_face.face_model.files import load_motion, load_person
-from personalized_face.inference.track import person_geometry
+from personalized_face.inference.track import bare_person, person_geometry
 from personalized_face.metrics.alignment import align
 from personalized_face.metrics.appearance import albedo_error_255
 from personalized_face.metrics.motion import correlation, expression_mae
@@ -137,8 +137,7 @@ def shape_figures(
     head's size is beyond one camera; albedo_255: albedo_error_255 of the static albedo;
     and prior_* of each.
   """
-  flat = system.face_model.template_person(1)
-  bare = PersonModel(*(np.asarray(part)[0] for part in flat))
+  bare = bare_person(system)
   known = ~np.isnan(truth.expression).any(axis=1)
   neutral, frames = _shapes(system, truth.person, truth.expression[known])
   template = system.template

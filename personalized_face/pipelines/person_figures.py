@@ -10,6 +10,7 @@ import numpy as np
 from personalized_face.core.types import PersonModel, Tracking
 from personalized_face.fitting.frames import Frames, take_tracking
 from personalized_face.inference.render import CHUNK, ClipRenderer
+from personalized_face.inference.track import bare_person
 from personalized_face.metrics.landmarks import nme_percent
 from personalized_face.metrics.pictures import (
   coverage_percent,
@@ -43,8 +44,7 @@ def person_figures(
     value, such as the coverage of faces without parsed skin.
   """
   renderer = ClipRenderer(system)
-  flat = system.face_model.template_person(1)
-  template = PersonModel(*(np.asarray(part)[0] for part in flat))
+  template = bare_person(system)
   rows, labels = [], []
   for first in range(0, frames.count, CHUNK):
     part = frames.take(np.arange(first, min(first + CHUNK, frames.count)))

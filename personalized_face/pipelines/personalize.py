@@ -40,6 +40,7 @@ from personalized_face.fitting.system import build_fitting_system
 from personalized_face.fitting.unseen import unseen, without_unseen
 from personalized_face.inference.reconstruct import Reconstruction, TrackedSource
 from personalized_face.inference.smoothing import smooth_tracking
+from personalized_face.inference.track import bare_person
 from personalized_face.pipelines.distillation import (
   Distillation,
   distill,
@@ -262,9 +263,7 @@ def _fit(
   """The person, and the motion of all frames; numpy."""
   rest = np.setdiff1d(np.arange(frames.count), chosen)
   if ablation == "a":
-    prior = system.face_model.template_person(1)
-    person = PersonModel(*(np.asarray(part)[0] for part in prior))
-    return person, _solve(TrackingSolver(system, None), frames, "tracking")
+    return bare_person(system), _solve(TrackingSolver(system, None), frames, "tracking")
   has_albedo = ablation not in ABLATIONS[:2]
   fit = PersonFit(system, frames.take(chosen), skin_colour=has_albedo)
   schedule = Schedule()

@@ -20,7 +20,7 @@ def test_what_is_there_stays(tmp_path, monkeypatch):
   """A clip whose motion is missing was interrupted, and is rendered again."""
   rendered = []
 
-  def render(template, path, seed, seconds, fps, size, free):
+  def render(template, path, seed, seconds, fps, size, free, scene):
     rendered.append((os.path.basename(path), seed))
     for name in (path, path[:-4] + "_person.npz", path[:-4] + "_motion.npz"):
       open(name, "w").close()

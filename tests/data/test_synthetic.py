@@ -159,6 +159,21 @@ def test_toy_clip_and_its_truth(tmp_path):
   ]
 
 
+def test_another_scene_has_the_same_person_in_another_light(tmp_path):
+  template = toy_template()
+  stems = [str(tmp_path / name) for name in ("first", "again", "other")]
+  for stem, scene in zip(stems, (0, 0, 1), strict=True):
+    render_clip(template, f"{stem}.mp4", 3, 0.3, 10, 48, scene=scene)
+  first, again, other = (load_motion(f"{s}_motion.npz", template) for s in stems)
+  np.testing.assert_array_equal(first.tracking.light, again.tracking.light)
+  for name in ("light", "rotation"):
+    values = (getattr(motion.tracking, name) for motion in (first, other))
+    assert np.abs(np.subtract(*values)).max() > 0.01
+  persons = [load_person(f"{stem}_person.npz", template) for stem in stems]
+  for one, two in zip(persons[0], persons[2], strict=True):
+    np.testing.assert_array_equal(one, two)
+
+
 @pytest.fixture(scope="module")
 def clip_path(tmp_path_factory):
   """Eight frames of the default clip at its full size, half a second apart."""
