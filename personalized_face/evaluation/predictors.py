@@ -165,7 +165,8 @@ class ModelPredictor:
     if landmark_vertices is None:
       landmark_vertices = system.template.landmark_vertices
     self.landmark_vertices = np.asarray(landmark_vertices)
-    self._decode, self._render = tf.function(self._decoded), tf.function(self._rendered)
+    self._decode = tf.function(self._decoded, autograph=False)
+    self._render = tf.function(self._rendered, autograph=False)
     self._clip: str | None = None
     self._follower: SquareFollower | None = None
     # The person, the tracking [1, ...] and the crop of the sample predicted last, for

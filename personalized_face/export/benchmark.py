@@ -45,8 +45,11 @@ def benchmark(
   signatures = ServedFace(system).signatures()
   side = system.camera.height
   networks = {
-    "ModelNet alone": tf.function(lambda images: system.model_face(images)),
-    "TrackNet alone": tf.function(lambda images: system.track(images[0])),
+    name: tf.function(call, autograph=False)
+    for name, call in (
+      ("ModelNet alone", lambda images: system.model_face(images)),
+      ("TrackNet alone", lambda images: system.track(images[0])),
+    )
   }
   calls: dict[tuple[str, int], Callable] = {}
   for batch in batches:

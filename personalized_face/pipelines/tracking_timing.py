@@ -190,7 +190,7 @@ class _Lane:
 
 
 def _keras_network(system: PersonalizedFace) -> Callable[[tf.Tensor], Tracking]:
-  graph = tf.function(system.track)
+  graph = tf.function(system.track, autograph=False)
   return lambda images: Tracking(*(value.numpy() for value in graph(images)))
 
 

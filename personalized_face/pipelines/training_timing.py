@@ -75,7 +75,7 @@ def time_step(
   batch = _batch(groups, frames, size, system)
   found = [_measure("step", lambda: trainer.train_step(batch)["total"], repeats)]
   found += _network_timings(system, batch, repeats)
-  outputs = tf.function(system)(batch.images, training=True)
+  outputs = tf.function(system, autograph=False)(batch.images, training=True)
   outputs = tf.nest.map_structure(tf.constant, outputs)
   found += _geometry_timings(system, outputs, repeats)
   for name, weight in weights._asdict().items():
@@ -170,7 +170,7 @@ def _geometry_timings(
 
   camera_vertices = system.camera_vertices(outputs.mesh.vertices, tracking)
   inputs = [camera_vertices, outputs.mesh.albedo, tracking.light]
-  render = tf.function(lambda *x: [*system.renderer(*x)])
+  render = tf.function(lambda *x: [*system.renderer(*x)], autograph=False)
 
   def of(name, call, sources):
     return _both(name, call, sources, repeats)
@@ -199,12 +199,12 @@ def _loss_timing(
 def _both(
   name: str, call: Callable[[], list[Tensor]], sources: list, repeats: int
 ) -> Timing:
-  @tf.function
+  @tf.function(autograph=False)
   def forward():
     # A sum, so that nothing is left out as unused.
     return tf.add_n([tf.reduce_sum(value) for value in call()])
 
-  @tf.function
+  @tf.function(autograph=False)
   def both():
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(sources)
