@@ -39,7 +39,7 @@ class NeutralPrior:
   constant the negative logarithm of a normal distribution. W weighs what points out of
   the template's surface less than what slides along it, of which even skin shows
   little. What no picture shows, such as depth in a frontal clip, stays where traits and
-  template have it.
+  template have it, and the size of the head is the template's.
   """
 
   def __init__(
@@ -48,6 +48,7 @@ class NeutralPrior:
     size: float = 100.0,
     slide: float = 100.0,
     trait: float = 0.002,
+    scale: float = 1000.0,
   ):
     """Sets up.
 
@@ -57,6 +58,8 @@ class NeutralPrior:
         decimetre.
       slide: the same along the surface.
       trait: of a trait's square, in its standard deviations.
+      scale: of the squared share by which the whole face is larger; one camera cannot
+        tell it from a nearer one, so the fit would wander.
     """
     normals = np.asarray(topology.vertex_normals(template.vertices, template.triangles))
     outwards = normals[:, :, np.newaxis] * normals[:, np.newaxis]
@@ -70,7 +73,9 @@ class NeutralPrior:
     self._root = tf.constant(root, tf.float32)
     self._fields = tf.constant(fields, tf.float32)
     self._solve = tf.constant(np.linalg.solve(inner, fields).T, tf.float32)
-    self._trait = trait
+    self._trait, self._scale = trait, scale
+    rays = template.vertices - template.vertices.mean(axis=0)
+    self._larger = tf.constant(rays / np.square(rays).sum(), tf.float32)
 
   def __call__(self, offsets: Tensor) -> Tensor:
     """Scalar, for F(Delta_0^S) [1, V, 3] in decimetres."""
@@ -78,8 +83,9 @@ class NeutralPrior:
     flat = tf.reshape(weighted, [1, -1])
     traits = flat @ self._solve
     rest = flat - traits @ self._fields
-    squares = tf.reduce_sum(tf.square(traits))
-    return tf.reduce_sum(tf.square(rest)) + self._trait * squares
+    larger = tf.reduce_sum(offsets[0] * self._larger)
+    total = tf.reduce_sum(tf.square(rest)) + self._scale * tf.square(larger)
+    return total + self._trait * tf.reduce_sum(tf.square(traits))
 
 
 @gin.configurable(module="fitting")

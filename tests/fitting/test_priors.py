@@ -86,7 +86,7 @@ def test_a_wider_head_is_symmetric_and_a_shifted_one_is_not():
 
 def test_a_trait_of_faces_costs_little_and_as_much_change_elsewhere_costs_more():
   template = toy_template()
-  prior = NeutralPrior(template, size=100.0, trait=0.002)
+  prior = NeutralPrior(template, size=100.0, trait=0.002, scale=0.0)
   fields = trait_fields(template, template.vertices)
   wider = fields[0]  # the jaw
   price = float(prior(tf.constant(2 * wider[np.newaxis], tf.float32)))
@@ -99,7 +99,7 @@ def test_a_trait_of_faces_costs_little_and_as_much_change_elsewhere_costs_more()
 
 def test_the_price_is_the_least_over_the_traits():
   template = toy_template()
-  prior = NeutralPrior(template, size=30.0, slide=30.0, trait=0.01)
+  prior = NeutralPrior(template, size=30.0, slide=30.0, trait=0.01, scale=0.0)
   rng = np.random.default_rng(1)
   offsets = 0.05 * rng.normal(size=template.vertices.shape)
   fields = trait_fields(template, template.vertices)
@@ -115,7 +115,9 @@ def test_the_price_is_the_least_over_the_traits():
 
 def test_what_slides_along_the_skin_costs_its_own_weight():
   template = toy_template()
-  prior = NeutralPrior(template, size=1.0, slide=50.0, trait=1e6)  # no trait helps
+  prior = NeutralPrior(
+    template, size=1.0, slide=50.0, trait=1e6, scale=0.0
+  )  # no trait helps
   normals = topology.vertex_normals(template.vertices, template.triangles).numpy()
   sideways = np.cross(normals, [0.0, 1.0, 0.0])
   outwards, along = (
@@ -123,3 +125,13 @@ def test_what_slides_along_the_skin_costs_its_own_weight():
     for part in (normals, sideways / np.linalg.norm(sideways, axis=1, keepdims=True))
   )
   np.testing.assert_allclose([outwards, along], [0.01, 0.5], rtol=1e-3)
+
+
+def test_a_larger_head_costs_by_the_square_of_its_share():
+  template = toy_template()
+  offsets = 0.03 * (template.vertices - template.vertices.mean(axis=0)) + 0.2
+  offsets = tf.constant(offsets[np.newaxis], tf.float32)
+  with_scale, without = (
+    float(NeutralPrior(template, scale=scale)(offsets)) for scale in (500.0, 0.0)
+  )
+  np.testing.assert_allclose(with_scale - without, 500 * 0.03**2, rtol=1e-3)
