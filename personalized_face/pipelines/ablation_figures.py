@@ -27,6 +27,7 @@ from personalized_face.evaluation.predictors import (
 )
 from personalized_face.export.files import write_png
 from personalized_face.inference import pictures
+from personalized_face.inference.track import person_geometry
 from personalized_face.metrics.landmarks import area_under_curve
 from personalized_face.metrics.motion import blendshape_cosines, correlation
 from personalized_face.metrics.pictures import (
@@ -189,8 +190,6 @@ def _cosine_figures(system: PersonalizedFace, cosines: np.ndarray) -> dict[str, 
 
 def _cosines(system: PersonalizedFace, person: PersonModel) -> np.ndarray:
   """[K] of a person's blendshapes with the template's."""
-  model = system.face_model
-  batch = PersonModel(*(np.asarray(part)[np.newaxis] for part in person))
-  geometry = model.geometry(*model.vertex_offsets(batch))
+  geometry = person_geometry(system, person)
   displacements = np.moveaxis(np.asarray(geometry.displacements)[0], 1, 0)
   return blendshape_cosines(displacements, system.template.blendshape_deltas)

@@ -21,12 +21,11 @@ from personalized_face.evaluation.synthetic import MM_PER_DM
 from personalized_face.face_model.files import load_motion, load_person
 from personalized_face.inference.track import bare_person, person_geometry
 from personalized_face.metrics.alignment import align
-from personalized_face.metrics.appearance import albedo_error_255
 from personalized_face.metrics.motion import correlation, expression_mae
 from personalized_face.metrics.surface_distance import vertex_rmse
+from personalized_face.pipelines.compare_persons import compare_persons
 from personalized_face.pipelines.person_frames import Source
 from personalized_face.systems.personalized_face import PersonalizedFace
-from personalized_face.template.attention import texel_operator
 from personalized_face.template.face_template import FaceTemplate
 
 _MOVES = 0.02  # standard deviation of a true coefficient that is more than rest
@@ -139,35 +138,28 @@ def shape_figures(
   """
   bare = bare_person(system)
   known = ~np.isnan(truth.expression).any(axis=1)
-  neutral, frames = _shapes(system, truth.person, truth.expression[known])
-  template = system.template
-  _, texels = texel_operator(template.uv, template.triangles, template.uv_size)
+  frames = _shapes(system, truth.person, truth.expression[known])
   figures = {}
   for prefix, who, values in (("", person, expression), ("prior_", bare, prior)):
-    ours, moved = _shapes(system, who, values[known])
+    compared = compare_persons(system, who, truth.person)
+    moved = _shapes(system, who, values[known])
     errors = [_rmse_mm(a, b) for a, b in zip(moved, frames, strict=True)]
-    figures |= {
-      f"{prefix}neutral_mm": _rmse_mm(ours, neutral),
-      f"{prefix}neutral_scaled_mm": _rmse_mm(ours, neutral, with_scale=True),
-      f"{prefix}vertex_mm": float(np.mean(errors)),
-      f"{prefix}albedo_255": albedo_error_255(
-        who.static_albedo, truth.person.static_albedo, texels
-      ),
-    }
+    for name in ("neutral_mm", "neutral_scaled_mm", "albedo_255"):
+      figures[f"{prefix}{name}"] = compared[name]
+    figures[f"{prefix}vertex_mm"] = float(np.mean(errors))
   return figures
 
 
 def _shapes(
   system: PersonalizedFace, person: PersonModel, expression: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """The neutral [V, 3] and the frames' shapes [F, V, 3], millimetres."""
+) -> np.ndarray:
+  """The frames' shapes [F, V, 3], millimetres."""
   geometry = person_geometry(system, person)
   frames = expression[np.newaxis].astype(np.float32)
   moved = system.face_model.shape(geometry, frames)
-  parts = (geometry.neutral, moved)
-  return tuple(MM_PER_DM * np.asarray(part)[0].astype(np.float64) for part in parts)
+  return MM_PER_DM * np.asarray(moved)[0].astype(np.float64)
 
 
-def _rmse_mm(found: np.ndarray, truth: np.ndarray, with_scale: bool = False) -> float:
-  """After the rigid fit, as the synthetic benchmark has it, or with a scale."""
-  return vertex_rmse(align(found, truth, with_scale)(found), truth)
+def _rmse_mm(found: np.ndarray, truth: np.ndarray) -> float:
+  """After the rigid fit, as the synthetic benchmark has it."""
+  return vertex_rmse(align(found, truth, with_scale=False)(found), truth)

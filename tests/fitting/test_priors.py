@@ -115,9 +115,8 @@ def test_the_price_is_the_least_over_the_traits():
 
 def test_what_slides_along_the_skin_costs_its_own_weight():
   template = toy_template()
-  prior = NeutralPrior(
-    template, size=1.0, slide=50.0, trait=1e6, scale=0.0
-  )  # no trait helps
+  # No trait helps.
+  prior = NeutralPrior(template, size=1.0, slide=50.0, trait=1e6, scale=0.0)
   normals = topology.vertex_normals(template.vertices, template.triangles).numpy()
   sideways = np.cross(normals, [0.0, 1.0, 0.0])
   outwards, along = (
