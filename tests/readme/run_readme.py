@@ -31,6 +31,7 @@ import time
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[2]
+SHELL = ("", "bash", "console", "sh")  # languages of blocks; others are not run
 SYNTHETIC = ("--seconds=3", "--size=256")  # of the clips that stand in for the reader's
 
 # What a command has in it that cannot be had here.
@@ -114,7 +115,7 @@ def pieces(page: str) -> list[Piece]:
         found.append(Piece(text, "sentence"))
     elif language == "python":
       found.append(Piece(block, "python"))
-    else:
+    elif language in SHELL:
       lines = re.sub(r"\\\n\s*", "", block).splitlines()
       lines = [line.strip().removeprefix("$ ") for line in lines]
       found += [Piece(line, "shell") for line in lines if line and line[0] != "#"]

@@ -28,6 +28,10 @@ import pathlib
 
 print(pathlib.Path("first.txt").read_text())
 ```
+
+```bibtex
+@book{not, title = {a command}}
+```
 """
 
 
