@@ -6,7 +6,7 @@
 What the prior (ablation A) is measured with as well: the same steps for both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import gin
 import numpy as np
@@ -91,7 +91,7 @@ class TrackingSolver:
   def solve(
     self,
     frames: Frames,
-    scene_light: np.ndarray | None = None,
+    known_light: Mapping[int, np.ndarray] | None = None,
     start: np.ndarray | None = None,
     on_frames: Callable[[int], None] | None = None,
   ) -> Tracking:
@@ -99,7 +99,8 @@ class TrackingSolver:
 
     Args:
       frames: F of them.
-      scene_light: [G, 27] raw, of a fit with the same scenes; None solves it here.
+      known_light: [27] raw of the scenes that a fit has seen; that of others is solved
+        here.
       start: [F, K + 33] raw rows, such as `between` gives; None starts at rest.
       on_frames: called with the number of frames that have been finished.
 
@@ -110,9 +111,8 @@ class TrackingSolver:
     if start is not None:
       tracking.rows.assign(start)
     self._landmarks.solve(self._person, frames, tracking, warm=start is not None)
-    if scene_light is None:
-      scene_light = self._scene_light(frames, tracking.all())
-    tracking.scene_light.assign(scene_light)
+    light = self._scene_light(frames, tracking.all(), known_light or {})
+    tracking.scene_light.assign(light)
     for first in range(0, frames.count, self._chunk):
       rows = np.arange(first, min(first + self._chunk, frames.count))
       self._descend(frames, tracking, rows)
@@ -120,10 +120,15 @@ class TrackingSolver:
         on_frames(len(rows))
     return tracking.all()
 
-  def _scene_light(self, frames: Frames, tracking: Tracking) -> np.ndarray:
-    """[G, 27] raw, in closed form on the albedo as it is."""
+  def _scene_light(
+    self, frames: Frames, tracking: Tracking, known: Mapping[int, np.ndarray]
+  ) -> np.ndarray:
+    """[G, 27] raw; what is not known in closed form on the albedo as it is."""
     light = np.zeros([int(frames.scenes.max()) + 1, 27], np.float32)
-    for scene in np.unique(frames.scenes):
+    for scene in np.unique(frames.scenes).tolist():
+      if scene in known:
+        light[scene] = known[scene]
+        continue
       members = np.flatnonzero(frames.scenes == scene)
       picks = np.linspace(0, len(members) - 1, min(_LIGHT_FRAMES, len(members)))
       chosen = np.resize(members[picks.astype(int)], self._chunk)

@@ -247,7 +247,7 @@ def _split(count: int, evaluate: bool, holdout: str) -> tuple[np.ndarray, np.nda
   if not out.any():
     raise UserError(
       f"{count} frame{'s are' if count > 1 else ' is'} too few to hold any out; leave "
-      "--evaluate off, or give a longer video."
+      "--evaluate off, or give a longer video or more photos."
     )
   return every[~out], every[out]
 
@@ -297,7 +297,8 @@ def _fit(
     *(np.zeros([frames.count, *value.shape[1:]], np.float32) for value in known)
   )
   _put(tracking, chosen, known)
-  scenes, solver = fit.tracking.scene_light.numpy(), None
+  light, solver = fit.tracking.scene_light.numpy(), None
+  known_light = {scene: light[scene] for scene in set(frames.scenes[chosen].tolist())}
   near = is_near(times[rest], times[chosen])
   for part, is_known in ((rest[near], True), (rest[~near], False)):
     if not len(part):
@@ -306,16 +307,16 @@ def _fit(
     start = None
     if is_known:
       start = between(times[part], times[chosen], fit.tracking.rows.numpy())
-    found = _solve(solver, frames.take(part), "tracking", scenes, start)
+    found = _solve(solver, frames.take(part), "tracking", known_light, start)
     _put(tracking, part, found)
   return person, tracking
 
 
 def _solve(
-  solver: TrackingSolver, frames: Frames, title: str, *start: np.ndarray | None
+  solver: TrackingSolver, frames: Frames, title: str, *known: dict | np.ndarray | None
 ) -> Tracking:
   with tqdm(total=frames.count, desc=title, unit="frame") as bar:
-    return solver.solve(frames, *start, on_frames=bar.update)
+    return solver.solve(frames, *known, on_frames=bar.update)
 
 
 def _put(tracking: Tracking, rows: np.ndarray, values: Tracking) -> None:

@@ -157,6 +157,19 @@ def test_photos_fit_no_expressions_and_the_prior_fits_nothing(tmp_path):
   np.testing.assert_array_equal(person.static_albedo, template.mean_albedo)
 
 
+def test_a_held_out_photo_has_a_light_of_its_own(tmp_path):
+  name = str(tmp_path / "toy.npz")
+  small_template().save(name)
+  photos = [str(tmp_path / f"{i}.png") for i in range(2)]
+  for path, blue in zip(photos, (1, 3), strict=True):
+    write_png(path, picture((50, 50)) // np.uint8([1, 1, blue]))
+  out = str(tmp_path / "out")
+  figures = personalize(photos, out, name, evaluate=True, detector=StubDetector())
+  assert figures["frames_fit"] == figures["frames_held_out"] == 1
+  light = load_motion(os.path.join(out, "motion.npz"), small_template()).tracking.light
+  assert light[1, 0, 2] < 0.6 * light[0, 0, 2]
+
+
 def test_videos_and_photos_are_scenes_of_one_person(tmp_path):
   write_clip(tmp_path / "clip.mp4", straight_path(6))
   folder = tmp_path / "photos"
