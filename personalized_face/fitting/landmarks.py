@@ -6,6 +6,8 @@ is common to all frames goes there and not into the coefficients, which an l1 ke
 (DESIGN section 6, point 3).
 """
 
+from collections.abc import Sequence
+
 import gin
 import numpy as np
 import tensorflow as tf
@@ -24,7 +26,12 @@ from personalized_face.fitting.priors import NeutralPrior, beyond_expected
 from personalized_face.losses.landmark import landmark_loss, landmark_weights
 from personalized_face.losses.regularization import expression_l1
 from personalized_face.losses.smoothness import shape_smoothness_loss
+from personalized_face.metrics.landmarks import nme_percent
 from personalized_face.systems.personalized_face import PersonalizedFace
+
+# Of a step from rest: a lid that shuts between two frames has some way to go.
+_WARM_EXPRESSION, _WARM_POSE = 0.6, 0.2
+_CLEARLY = 1.2  # times the error: the neighbours' motion also knows their pixels
 
 
 @gin.configurable(module="fitting")
@@ -80,7 +87,9 @@ class LandmarkSolver:
       person: B = 1.
       frames: F.
       tracking: of the same frames; where it stands is the start.
-      warm: whether that is close already: a third of the steps, each a fifth as long.
+      warm: whether that is close already: a third of the steps, the head's a fifth as
+        long. A blink or a shout between two frames is not, so that a frame which ends
+        clearly better from rest is taken from there.
     """
     geometry = self._system.face_model.geometry(
       *self._system.face_model.vertex_offsets(person)
@@ -95,13 +104,24 @@ class LandmarkSolver:
         total = self._motion_loss(marked, tracking, landmarks, expected)
       optimizer.step(tape.gradient(total, tracking.rows), size)
 
+    def descend(sizes: Sequence[np.ndarray]) -> np.ndarray:
+      """The rows' [F] NME afterwards."""
+      optimizer.reset()
+      for size in sizes:
+        step(tf.constant(size, tf.float32))
+      points, _ = self._project(marked, tracking)
+      return nme_percent(points[0], landmarks[0])
+
     if warm:
-      size = 0.2 * self._step_size * tracking.step_sizes(1.0, 1.0, 0.0)
-      for i in range(0, self._steps, 3):
-        step(tf.constant(self._cosine(i) * size, tf.float32))
-      return
-    for i in range(self._steps):
-      step(tf.constant(self._size(i, tracking)))
+      sizes = self._step_size * tracking.step_sizes(_WARM_EXPRESSION, _WARM_POSE, 0.0)
+      warm_error = descend([self._cosine(i) * sizes for i in range(0, self._steps, 3)])
+      refined = tracking.rows.numpy()
+      moving = tracking.step_sizes(1.0, 1.0, 0.0) > 0
+      tracking.rows.assign(np.where(moving, 0, refined))
+    error = descend([self._size(i, tracking) for i in range(self._steps)])
+    if warm:
+      kept = (warm_error <= _CLEARLY * error)[:, np.newaxis]
+      tracking.rows.assign(np.where(kept, refined, tracking.rows))
 
   def solve_with_identity(
     self, parameters: PersonParameters, frames: Frames, tracking: TrackingParameters
@@ -150,6 +170,19 @@ class LandmarkSolver:
     landmarks: Tensor,
     expected: Tensor,
   ) -> Tensor:
+    predicted, motion = self._project(marked, tracking)
+    size = self._system.camera.height
+    total = self._landmark_weight * landmark_loss(
+      predicted, landmarks, size, self._weights
+    )
+    total += self._opening_weight * opening_loss(predicted, landmarks, size)
+    beyond = beyond_expected(motion, expected).expression
+    return total + self._expression_weight * expression_l1(beyond)
+
+  def _project(
+    self, marked: PersonGeometry, tracking: TrackingParameters
+  ) -> tuple[Tensor, Tracking]:
+    """The points [1, F, L, 2] in pixels, and the motion [1, F, ...]."""
     chosen = tf.range(tracking.rows.shape[0])
     motion = tracking.tracking(
       tf.convert_to_tensor(tracking.rows),
@@ -159,14 +192,7 @@ class LandmarkSolver:
     motion = Tracking(*(value[tf.newaxis] for value in motion))
     vertices = self._system.face_model.shape(marked, motion.expression)
     vertices = self._system.camera_vertices(vertices, motion)
-    camera = self._system.camera
-    predicted = self._system.project_marked(vertices)
-    total = self._landmark_weight * landmark_loss(
-      predicted, landmarks, camera.height, self._weights
-    )
-    total += self._opening_weight * opening_loss(predicted, landmarks, camera.height)
-    beyond = beyond_expected(motion, expected).expression
-    return total + self._expression_weight * expression_l1(beyond)
+    return self._system.project_marked(vertices), motion
 
   def _size(self, i: int, tracking: TrackingParameters) -> np.ndarray:
     """[K + 33] of step i. The expression waits until the head is about in place."""

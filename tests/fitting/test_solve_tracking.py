@@ -7,11 +7,16 @@ from toy_person import toy_fitting_system, toy_frames, toy_truth
 
 from personalized_face import config
 from personalized_face.core.spherical_harmonics import ambient_light
+from personalized_face.core.types import PersonModel
+from personalized_face.fitting.landmarks import LandmarkSolver
+from personalized_face.fitting.parameters import TrackingParameters
 from personalized_face.fitting.solve_tracking import (
   TrackingSolver,
   between,
   is_near,
 )
+from personalized_face.inference.track import project_landmarks
+from personalized_face.metrics.landmarks import nme_percent
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +48,33 @@ def test_motion_of_a_known_person_is_found():
   known = solver.solve(frames._replace(expected=truth.expression))
   errors = [np.abs(w.expression - truth.expression).mean() for w in (found, known)]
   assert errors[1] < 0.8 * errors[0]  # 0.63 here
+
+
+def test_what_happens_between_two_frames_is_found():
+  system = toy_fitting_system()
+  person, truth = toy_truth(system, count=4)
+  frames = toy_frames(system, person, truth)
+  solver = LandmarkSolver(system)
+  tracking = TrackingParameters(frames.scenes, 3)
+  batched = PersonModel(*(part[np.newaxis] for part in person))
+  solver.solve(batched, frames, tracking)
+  at_rest = _errors(system, person, tracking, frames)
+  assert at_rest.max() < 1.5
+  rows = tracking.rows.numpy()
+  rows[:, -27:] = 0.3  # a light, which no landmark has a say in
+  wrong = rows.copy()
+  wrong[2, :3] += 9.0  # every shape of the third frame shows fully
+  wrong[2, 3:6] += 10.0  # and the head is turned by a radian about each axis
+  tracking.rows.assign(wrong)
+  assert _errors(system, person, tracking, frames)[2] > 20
+  solver.solve(batched, frames, tracking, warm=True)
+  assert (_errors(system, person, tracking, frames) < 1.3 * at_rest).all()
+  assert (tracking.rows.numpy()[:, -27:] == rows[:, -27:]).all()
+
+
+def _errors(system, person, tracking, frames):
+  points = project_landmarks(system, person, tracking.all())
+  return nme_percent(points, frames.landmarks)
 
 
 def test_prior_is_solved_by_the_same_solver():
