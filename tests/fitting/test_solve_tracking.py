@@ -36,7 +36,7 @@ def test_motion_of_a_known_person_is_found():
   person, truth = toy_truth(system, count=6)
   frames = toy_frames(system, person, truth)
   done = []
-  solver = TrackingSolver(system, person, steps=60, chunk=4)
+  solver = TrackingSolver(system, person, steps=60, chunk=4, expression=0.1)
   found = solver.solve(frames, on_frames=done.append)
   assert done == [4, 2]  # the second chunk is filled up, and cut again
   assert np.degrees(np.abs(found.rotation - truth.rotation)).max() < 2
