@@ -104,24 +104,28 @@ class LandmarkSolver:
         total = self._motion_loss(marked, tracking, landmarks, expected)
       optimizer.step(tape.gradient(total, tracking.rows), size)
 
-    def descend(sizes: Sequence[np.ndarray]) -> np.ndarray:
-      """The rows' [F] NME afterwards."""
+    def descend(sizes: Sequence[np.ndarray]) -> None:
       optimizer.reset()
       for size in sizes:
         step(tf.constant(size, tf.float32))
+
+    def error() -> np.ndarray:
+      """NME of each frame, [F]."""
       points, _ = self._project(marked, tracking)
       return nme_percent(points[0], landmarks[0])
 
-    if warm:
-      sizes = self._step_size * tracking.step_sizes(_WARM_EXPRESSION, _WARM_POSE, 0.0)
-      warm_error = descend([self._cosine(i) * sizes for i in range(0, self._steps, 3)])
-      refined = tracking.rows.numpy()
-      moving = tracking.step_sizes(1.0, 1.0, 0.0) > 0
-      tracking.rows.assign(np.where(moving, 0, refined))
-    error = descend([self._size(i, tracking) for i in range(self._steps)])
-    if warm:
-      kept = (warm_error <= _CLEARLY * error)[:, np.newaxis]
-      tracking.rows.assign(np.where(kept, refined, tracking.rows))
+    from_rest = [self._size(i, tracking) for i in range(self._steps)]
+    if not warm:
+      descend(from_rest)
+      return
+    sizes = self._step_size * tracking.step_sizes(_WARM_EXPRESSION, _WARM_POSE, 0.0)
+    descend([self._cosine(i) * sizes for i in range(0, self._steps, 3)])
+    refined, refined_error = tracking.rows.numpy(), error()
+    moving = tracking.step_sizes(1.0, 1.0, 0.0) > 0  # not the light
+    tracking.rows.assign(np.where(moving, 0, refined))
+    descend(from_rest)
+    kept = (refined_error <= _CLEARLY * error())[:, np.newaxis]
+    tracking.rows.assign(np.where(kept, refined, tracking.rows))
 
   def solve_with_identity(
     self, parameters: PersonParameters, frames: Frames, tracking: TrackingParameters
