@@ -22,7 +22,9 @@ _CARD = 0.65  # reflectance of the grey material of "lighting"
 _LAMP = (-0.35, 0.45, 0.82)
 _AMBIENT = 0.25
 _HEADER = 22  # pixels
-_MARGIN = 54  # pixels, left of the rows, for their labels
+_MARGIN = 54  # pixels, left of the rows, for their labels; more for long ones
+_GAP = 6  # pixels, either side of a row's label
+_LONGEST = 28  # characters of a row's label
 
 
 def columns(images: Tensor, rendering: Rendering) -> Tensor:
@@ -106,7 +108,7 @@ def sheet(
   Args:
     rows: [R, H, C * W, 3] in [0, 1], C pictures side by side in each.
     column_labels: C names.
-    row_labels: R names, such as times.
+    row_labels: R names, such as times; the middle of a long one is left out.
 
   Returns:
     [height, width, 3] uint8.
@@ -122,15 +124,26 @@ def sheet(
       f"{rows.shape}"
     )
   width = total_width // len(column_labels)
-  canvas = np.full((_HEADER + count * height, _MARGIN + total_width, 3), 255, np.uint8)
-  canvas[_HEADER:, _MARGIN:] = rows.reshape(count * height, total_width, 3)
+  font = ImageFont.load_default(13)
+  row_labels = [_shortened(label) for label in row_labels]
+  widest = max((font.getlength(label) for label in row_labels), default=0)
+  margin = max(_MARGIN, int(np.ceil(widest)) + 2 * _GAP)
+  canvas = np.full((_HEADER + count * height, margin + total_width, 3), 255, np.uint8)
+  canvas[_HEADER:, margin:] = rows.reshape(count * height, total_width, 3)
   image = Image.fromarray(canvas)
   draw = ImageDraw.Draw(image)
-  font = ImageFont.load_default(13)
   for i, label in enumerate(column_labels):
-    centre = _MARGIN + (i + 0.5) * width
+    centre = margin + (i + 0.5) * width
     draw.text((centre, _HEADER / 2), label, fill=0, font=font, anchor="mm")
   for i, label in enumerate(row_labels):
     centre = _HEADER + (i + 0.5) * height
-    draw.text((_MARGIN / 2, centre), label, fill=0, font=font, anchor="mm")
+    draw.text((margin / 2, centre), label, fill=0, font=font, anchor="mm")
   return np.asarray(image)
+
+
+def _shortened(label: str) -> str:
+  """With its beginning and its end, of which files' names differ in either."""
+  if len(label) <= _LONGEST:
+    return label
+  kept = (_LONGEST - 3) // 2
+  return f"{label[:kept]}...{label[-kept:]}"

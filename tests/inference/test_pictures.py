@@ -84,6 +84,16 @@ def test_sheet_holds_the_rows_and_its_labels():
     assert (result[-120 + 40 * i : result.shape[0] - 80 + 40 * i, :-80] < 128).any()
 
 
+@pytest.mark.parametrize("label", ["a" * 20, "a" * 300])
+def test_sheet_makes_room_for_a_long_label(label):
+  rows = np.zeros([1, 40, 80, 3])
+  result = pictures.sheet(rows, ("left", "right"), (label,))
+  margin = result[-40:, :-80]
+  assert (margin < 128).any() and (margin[:, [0, -1]] == 255).all()
+  assert result.shape[1] < 80 + 300
+  np.testing.assert_array_equal(result[-40:, -80:], np.zeros([40, 80, 3], np.uint8))
+
+
 def test_sheet_exception_raised_on_labels_that_do_not_fit():
   with pytest.raises(ValueError, match="labels"):
     pictures.sheet(np.zeros([2, 4, 8, 3]), ("a", "b"), ("one",))
