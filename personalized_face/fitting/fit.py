@@ -25,6 +25,7 @@ from personalized_face.core.types import (
   Tracking,
 )
 from personalized_face.fitting.adam import RowAdam
+from personalized_face.fitting.contour import SpreadContour
 from personalized_face.fitting.frames import Frames, minibatches
 from personalized_face.fitting.landmarks import LandmarkSolver
 from personalized_face.fitting.light import solve_light
@@ -127,6 +128,7 @@ class PersonFit:
     self.tracking = TrackingParameters(frames.scenes, count)
     self._expected = frames.expected_expression(count)
     self._priors = FitPriors(system.template)
+    self._contour = SpreadContour(system)
     self._loss = FaceLoss(system.template, system.camera.height)
     self._optimizers = _Optimizers(self.parameters, self.tracking)
     self._corrected = False  # whether blendshape corrections have begun
@@ -277,6 +279,7 @@ class PersonFit:
         outputs = self._system.reconstruct(person, tracking)
         outputs = outputs._replace(
           tracking=beyond_expected(tracking, expected),
+          landmarks=self._contour.landmarks(outputs),
           rendering=without_occlusions(batch, outputs.rendering, scale),
         )
         weights = LossWeights(**dict.fromkeys(LossWeights._fields, 0.0))
