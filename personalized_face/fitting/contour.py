@@ -1,10 +1,10 @@
 """Landmarks whose contour points pull on the skin around them, not on one vertex.
 
 The 17 points of the jaw contour are where the detector is least exact, and little else
-says where the skin at a jaw's side is: one vertex followed each by itself, and
-fits had a row of pimples of a millimetre along the jaw. Here a contour point moves by
-the mean of the corrections around it, weighted by a normal distribution, so that its
-residual moves all of these. A smooth face has the same landmarks either way.
+says where the skin at a jaw's side is: one vertex followed each by itself, and fits had
+a row of pimples of a millimetre along the jaw. Here a contour point moves by the mean
+of the corrections around it, weighted by a normal distribution, so that its residual
+moves all of these. A smooth face has the same landmarks either way.
 """
 
 import gin
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from personalized_face.core.types import Outputs, Tensor
 from personalized_face.systems.personalized_face import PersonalizedFace
+from personalized_face.template.traits import gauss
 
 _CONTOUR = slice(0, 17)  # iBUG
 _FURTHEST = 3.0  # standard deviations
@@ -39,7 +40,7 @@ class SpreadContour:
     own[np.arange(len(points)), self._marked[_CONTOUR]] = 1.0
     around = own
     if reach > 0:
-      around = np.exp(-0.5 * np.square(distance / reach))
+      around = gauss(distance, reach)
       around[distance > _FURTHEST * reach] = 0.0
       around /= around.sum(axis=1, keepdims=True)
     self._rows = np.flatnonzero((around + own).any(axis=0))
