@@ -1,4 +1,4 @@
-"""Left and right exchanged: landmarks and blendshapes of a face seen in a mirror."""
+"""Left and right exchanged: landmarks in a mirror, blendshapes' sides."""
 
 from collections.abc import Sequence
 
@@ -14,30 +14,29 @@ MIRRORED_68 = (
   *(64, 63, 62, 61, 60, 67, 66, 65),  # lips, inside
 )
 _SIDES = (("_L", "_R"), ("Left", "Right"))
+# These end like a side, and are directions.
+ONE_SIDED = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+# Both eyes look the same way: one towards the nose, the other away from it.
+_OTHER_EYE = {"eyeLookIn": "eyeLookOut", "eyeLookOut": "eyeLookIn"}
 
 
-def mirrored_blendshapes(names: Sequence[str]) -> list[int]:
-  """For each blendshape the one that moves the other side alike.
+def alike_pairs(names: Sequence[str]) -> list[tuple[int, int]]:
+  """What the two sides of a face mostly do together.
 
   Args:
-    names: such as mouthSmile_L, mouthSmileLeft or jawOpen, which is its own mirror
-      image. jawLeft and jawRight, mouthLeft and mouthRight are each other's too.
+    names: of a template, such as mouthSmile_L, mouthSmileLeft or jawOpen.
 
   Returns:
-    K indices; taken twice they are the identity.
-
-  Raises:
-    ValueError: a side without the other one.
+    Indices of left and right; a shape without the other side has no pair.
   """
   index = {name: i for i, name in enumerate(names)}
-  mirrored = []
-  for i, name in enumerate(names):
-    other = name
-    for pair in _SIDES:
-      for here, there in (pair, pair[::-1]):
-        if name.endswith(here):
-          other = name.removesuffix(here) + there
-    if other not in index:
-      raise ValueError(f"there is no blendshape {other!r} to mirror {name!r}")
-    mirrored.append(index.get(other, i))
-  return mirrored
+  pairs = []
+  for left, right in _SIDES:
+    for name in names:
+      if name in ONE_SIDED or not name.endswith(left):
+        continue
+      stem = name.removesuffix(left)
+      other = _OTHER_EYE.get(stem, stem) + right
+      if other in index:
+        pairs.append((index[name], index[other]))
+  return pairs

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from personalized_face.core.mirror import ONE_SIDED
 from personalized_face.core.types import Tracking
 from personalized_face.data.synthetic_motion import (
   GESTURES,
@@ -26,7 +27,6 @@ _BLINK_SECONDS = (0.25, 0.5)
 _GESTURE_SHARE = 0.5  # of the events; the others move one shape
 _ONE_SIDED_SHARE = 0.3
 _FURTHEST_DEG = (22.0, 45.0, 15.0)  # pitch, yaw, roll of those who turn most
-_ONE_SIDED = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # not a side of "jaw"
 # What no muscle does at once: the stronger one keeps the difference.
 _OPPOSITES = (
   ("jawLeft", "jawRight"),
@@ -121,7 +121,7 @@ def _without_opposites(names: list[str], weights: np.ndarray) -> np.ndarray:
 
 
 def _stem(name: str) -> str:
-  if name in _ONE_SIDED:
+  if name in ONE_SIDED:
     return name
   for suffix in SUFFIXES[1:]:
     name = name.removesuffix(suffix)

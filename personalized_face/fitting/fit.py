@@ -26,15 +26,15 @@ from personalized_face.core.types import (
 )
 from personalized_face.fitting.adam import RowAdam
 from personalized_face.fitting.contour import SpreadContour
+from personalized_face.fitting.expression_prior import (
+  ExpressionPrior,
+  beyond_expected,
+)
 from personalized_face.fitting.frames import Frames, minibatches
 from personalized_face.fitting.landmarks import LandmarkSolver
 from personalized_face.fitting.light import solve_light
 from personalized_face.fitting.parameters import PersonParameters, TrackingParameters
-from personalized_face.fitting.priors import (
-  FitPriors,
-  beyond_expected,
-  without_occlusions,
-)
+from personalized_face.fitting.priors import FitPriors, without_occlusions
 from personalized_face.losses.total import FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
 
@@ -128,6 +128,7 @@ class PersonFit:
     self.tracking = TrackingParameters(frames.scenes, count)
     self._expected = frames.expected_expression(count)
     self._priors = FitPriors(system.template)
+    self._expression_prior = ExpressionPrior(system.template.blendshape_names)
     self._contour = SpreadContour(system)
     self._loss = FaceLoss(system.template, system.camera.height)
     self._optimizers = _Optimizers(self.parameters, self.tracking)
@@ -290,6 +291,7 @@ class PersonFit:
           person.static_albedo, person.neutral_correction, outputs.neutral_offsets
         )
         total += self._priors.of_light(self.tracking.light_change(table))
+        total += self._expression_prior(tracking.expression)
         total += self._priors.of_openings(
           outputs.landmarks, batch.landmarks, self._system.camera.height
         )

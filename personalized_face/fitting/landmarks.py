@@ -16,13 +16,17 @@ from personalized_face.core import topology
 from personalized_face.core.types import PersonGeometry, PersonModel, Tensor, Tracking
 from personalized_face.core.uv import VertexSampler
 from personalized_face.fitting.adam import RowAdam
+from personalized_face.fitting.expression_prior import (
+  ExpressionPrior,
+  beyond_expected,
+)
 from personalized_face.fitting.frames import Frames
 from personalized_face.fitting.openings import opening_loss
 from personalized_face.fitting.parameters import (
   PersonParameters,
   TrackingParameters,
 )
-from personalized_face.fitting.priors import NeutralPrior, beyond_expected
+from personalized_face.fitting.priors import NeutralPrior
 from personalized_face.losses.landmark import landmark_loss, landmark_weights
 from personalized_face.losses.regularization import expression_l1
 from personalized_face.losses.smoothness import shape_smoothness_loss
@@ -71,6 +75,7 @@ class LandmarkSolver:
     self._smoothness_weight = smoothness_weight
     self._weights = landmark_weights(jaw_weight)
     self._opening_weight = opening_weight
+    self._expression_prior = ExpressionPrior(system.template.blendshape_names)
     self._edges = topology.edges(system.template.triangles)
     self._sample = VertexSampler(system.template.uv, system.template.uv_size)
 
@@ -180,6 +185,7 @@ class LandmarkSolver:
       predicted, landmarks, size, self._weights
     )
     total += self._opening_weight * opening_loss(predicted, landmarks, size)
+    total += self._expression_prior(motion.expression)
     beyond = beyond_expected(motion, expected).expression
     return total + self._expression_weight * expression_l1(beyond)
 

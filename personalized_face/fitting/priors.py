@@ -19,7 +19,6 @@ from personalized_face.core.types import (
   Batch,
   Rendering,
   Tensor,
-  Tracking,
 )
 from personalized_face.fitting.openings import opening_loss
 from personalized_face.losses.reductions import l2_norm
@@ -147,19 +146,6 @@ class FitPriors:
   def of_openings(self, predicted: Tensor, target: Tensor, image_size: int) -> Tensor:
     """How lids and lips open otherwise than detected; see `opening_loss`."""
     return self._opening * opening_loss(predicted, target, image_size)
-
-
-def beyond_expected(tracking: Tracking, expected: Tensor) -> Tracking:
-  """What L_reg is to keep small: the coefficients' difference from what is expected.
-
-  Many combinations of blendshapes look alike, and the l1 alone takes that with the
-  smallest sum. A network that has learned from known motions knows better.
-
-  Args:
-    tracking: [1, n, ...].
-    expected: [n, K].
-  """
-  return tracking._replace(expression=tracking.expression - expected)
 
 
 def without_occlusions(

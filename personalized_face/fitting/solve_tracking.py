@@ -15,15 +15,16 @@ import tensorflow as tf
 from personalized_face.core.spherical_harmonics import ambient_light
 from personalized_face.core.types import Batch, PersonModel, Rendering, Tensor, Tracking
 from personalized_face.fitting.adam import RowAdam
+from personalized_face.fitting.expression_prior import (
+  ExpressionPrior,
+  beyond_expected,
+)
 from personalized_face.fitting.frames import Frames
 from personalized_face.fitting.landmarks import LandmarkSolver
 from personalized_face.fitting.light import solve_light
+from personalized_face.fitting.openings import opening_loss
 from personalized_face.fitting.parameters import TrackingParameters
-from personalized_face.fitting.priors import (
-  FitPriors,
-  beyond_expected,
-  without_occlusions,
-)
+from personalized_face.fitting.priors import FitPriors, without_occlusions
 from personalized_face.losses.total import FaceLoss, LossWeights
 from personalized_face.systems.personalized_face import PersonalizedFace
 
@@ -48,6 +49,7 @@ class TrackingSolver:
     occlusion_scale: float = 0.2,
     landmark_weight: float = 0.5,
     regularization_weight: float = 0.2,
+    opening_weight: float = 1.0,
   ):
     """Sets up.
 
@@ -60,6 +62,8 @@ class TrackingSolver:
       occlusion_scale: see `without_occlusions`.
       landmark_weight, regularization_weight: of Eq. 3; the photometric terms have
         LossWeights' own.
+      opening_weight: of `opening_loss`, per frame, at landmarks and at pixels. What the
+        shape of a face cannot take on any more may weigh more than in a fit.
     """
     self._system = system
     self._prior = person is None
@@ -72,6 +76,8 @@ class TrackingSolver:
     self._scale = occlusion_scale
     self._loss = FaceLoss(system.template, system.camera.height)
     self._priors = FitPriors(system.template)
+    self._expression_prior = ExpressionPrior(system.template.blendshape_names)
+    self._opening_weight = opening_weight
     self._weights = LossWeights()._replace(
       landmark=landmark_weight,
       regularization=regularization_weight,
@@ -79,7 +85,7 @@ class TrackingSolver:
       smoothness=0.0,
       blendshape_gradient=0.0,
     )
-    self._landmarks = LandmarkSolver(system)
+    self._landmarks = LandmarkSolver(system, opening_weight=opening_weight)
     # What descends, one chunk at a time: one trace for all.
     # Every frame of it is a scene of its own, so that chunks may span clips.
     count = system.template.num_blendshapes
@@ -173,7 +179,8 @@ class TrackingSolver:
       )
       total, _ = self._loss(outputs, batch, self._weights)
       total += self._priors.of_light(self._local.light_change(self._local.rows))
-      total += self._priors.of_openings(
+      total += self._expression_prior(tracking.expression)
+      total += self._opening_weight * opening_loss(
         outputs.landmarks, batch.landmarks, self._system.camera.height
       )
     gradient = tape.gradient(total, self._local.rows)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from personalized_face.authoring.cache import load_template
-from personalized_face.core.mirror import MIRRORED_68, mirrored_blendshapes
+from personalized_face.core.mirror import MIRRORED_68, alike_pairs
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +28,22 @@ def test_landmarks_of_a_symmetric_face(default_template):
   np.testing.assert_allclose(swapped, points, atol=0.02)
 
 
-def test_blendshapes():
-  names = ["jawOpen", "mouthSmile_L", "mouthSmile_R", "jawRight", "jawLeft"]
-  assert mirrored_blendshapes(names) == [0, 2, 1, 4, 3]
-  with pytest.raises(ValueError, match="no blendshape 'eyeBlink_R'"):
-    mirrored_blendshapes(["eyeBlink_L"])
+def test_a_side_has_its_other_and_a_direction_none():
+  names = ["jawOpen", "mouthSmile_L", "mouthSmile_R", "jawLeft", "jawRight"]
+  assert alike_pairs(names) == [(1, 2)]
+  assert alike_pairs(["mouthSmile_L", "eyeBlink_R", "smile"]) == []
 
 
-def test_blendshapes_of_the_template(default_template):
-  order = mirrored_blendshapes(default_template.blendshape_names)
-  np.testing.assert_array_equal(np.array(order)[order], np.arange(len(order)))
-  # What a blendshape moves is what its mirror image moves on the other side.
-  deltas = default_template.blendshape_deltas
-  mirror = default_template.mirror_vertices
-  swapped = deltas[order][:, mirror] * (-1, 1, 1)
-  reach = np.abs(deltas).max()
-  assert np.abs(swapped - deltas).max() < 0.05 * reach
+def test_both_eyes_look_the_same_way():
+  names = ["eyeLookInLeft", "eyeLookOutLeft", "eyeLookInRight", "eyeLookOutRight"]
+  assert sorted(alike_pairs(names)) == [(0, 3), (1, 2)]
+
+
+def test_the_sides_of_the_template_move_alike(default_template):
+  """What a blendshape moves is what its mirror image moves on the other side."""
+  names, deltas = default_template.blendshape_names, default_template.blendshape_deltas
+  pairs = [p for p in alike_pairs(names) if "eyeLook" not in names[p[0]]]
+  assert len(pairs) == 17
+  left, right = np.array(pairs).T
+  swapped = deltas[right][:, default_template.mirror_vertices] * (-1, 1, 1)
+  assert np.abs(swapped - deltas[left]).max() < 0.05 * np.abs(deltas).max()

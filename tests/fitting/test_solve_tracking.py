@@ -27,10 +27,11 @@ def configured():
 
 
 def test_motion_of_a_known_person_is_found():
-  # The toy's three shapes move its whole face: with the weight of fits, which have an
-  # expectation, the l1 alone turns the head by 2 degrees.
+  # The toy's three shapes move its whole face: with the weights of fits, which have an
+  # expectation, l1 and openings turn the head by 2 degrees. Its sides move by chance.
   weights = ("TrackingSolver.regularization", "LandmarkSolver.expression")
   changed = [f"{name}_weight = 0.2" for name in weights]
+  changed += ["TrackingSolver.opening_weight = 1.0", "ExpressionPrior.asymmetry = 0.0"]
   config.parse(["fitting/personalize.gin"], ["LandmarkSolver.steps = 100", *changed])
   system = toy_fitting_system()
   person, truth = toy_truth(system, count=6)
