@@ -33,6 +33,7 @@ PARSING_CLASSES = (
 )
 NUM_PARSING_CLASSES = len(PARSING_CLASSES)  # P
 NUM_LANDMARKS = 68  # L, iBUG order
+NUM_CONTOUR = 17  # of them, the first: the jaw, which detectors place freely
 NUM_LIGHT_COEFFICIENTS = 9  # spherical harmonics of orders 0 to 2, per channel
 
 

@@ -19,6 +19,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from personalized_face.core import topology
+from personalized_face.core.types import NUM_CONTOUR
 
 # Weights of smoothness from loose to close; a landmark counts as much as ten points.
 _STIFFNESS = (30.0, 10.0, 3.0, 1.0)
@@ -26,7 +27,6 @@ _LANDMARK_WEIGHT = 10.0
 _LIKE_NORMAL = 0.3  # least cosine between normals that correspond
 _FAR_SHARE = 0.06  # of the face's height: farther than this corresponds to nothing
 _CANDIDATES = 12  # nearest triangles that are looked at
-_JAW = 17  # the first landmarks; detectors and people place them freely
 
 
 def register(
@@ -130,4 +130,4 @@ def _samples(
 
 def jaw_free(landmarks: np.ndarray) -> np.ndarray:
   """The landmarks behind the contour of the jaw, for an alignment."""
-  return landmarks[_JAW:]
+  return landmarks[NUM_CONTOUR:]

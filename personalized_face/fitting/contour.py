@@ -11,11 +11,10 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from personalized_face.core.types import Outputs, Tensor
+from personalized_face.core.types import NUM_CONTOUR, Outputs, Tensor
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.traits import gauss
 
-_CONTOUR = slice(0, 17)  # iBUG
 _FURTHEST = 3.0  # standard deviations
 
 
@@ -34,10 +33,10 @@ class SpreadContour:
     self._system = system
     template = system.template
     self._marked = np.asarray(template.landmark_vertices)
-    points = template.vertices[self._marked[_CONTOUR]]
+    points = template.vertices[self._marked[:NUM_CONTOUR]]
     distance = np.linalg.norm(points[:, np.newaxis] - template.vertices, axis=-1)
     own = np.zeros(distance.shape)
-    own[np.arange(len(points)), self._marked[_CONTOUR]] = 1.0
+    own[np.arange(len(points)), self._marked[:NUM_CONTOUR]] = 1.0
     around = own
     if reach > 0:
       around = gauss(distance, reach)

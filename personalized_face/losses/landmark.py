@@ -4,12 +4,11 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face.core import shapes
-from personalized_face.core.types import NUM_LANDMARKS, Tensor
+from personalized_face.core.types import NUM_CONTOUR, NUM_LANDMARKS, Tensor
 from personalized_face.losses.reductions import sum_over_frames
 
 # The paper's crop; its weight of 0.1 acts on pixels of this size (DESIGN section 5).
 REFERENCE_SIZE = 224
-_JAW = slice(0, 17)  # iBUG points 0..16
 
 
 def landmark_weights(jaw_weight: float = 0.5) -> np.ndarray:
@@ -18,7 +17,7 @@ def landmark_weights(jaw_weight: float = 0.5) -> np.ndarray:
   Detectors place the contour on the silhouette, which is no fixed point of the mesh.
   """
   weights = np.ones(NUM_LANDMARKS, np.float32)
-  weights[_JAW] = jaw_weight
+  weights[:NUM_CONTOUR] = jaw_weight
   return weights
 
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from personalized_face.core import rotation
-from personalized_face.core.types import Outputs, Tensor
+from personalized_face.core.types import NUM_CONTOUR, Outputs, Tensor
 from personalized_face.rendering.camera import Camera, project
 from personalized_face.template import contour
 from personalized_face.template.face_template import FaceTemplate
@@ -38,7 +38,7 @@ class SlidingContour:
     chosen = tf.gather(
       pixels, self.choose(pixels, tracking.rotation[..., 2]), axis=-2, batch_dims=3
     )
-    rest = outputs.landmarks[..., contour.NUM_CONTOUR :, :]
+    rest = outputs.landmarks[..., NUM_CONTOUR:, :]
     return tf.concat([chosen, rest], axis=-2)
 
   def choose(self, pixels: Tensor, roll: Tensor) -> Tensor:

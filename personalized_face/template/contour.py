@@ -9,9 +9,9 @@ inwards over the cheek, and a view takes the one that lies farthest out (Zhu et 
 
 import numpy as np
 
+from personalized_face.core.types import NUM_CONTOUR
 from personalized_face.template.face_template import FaceTemplate
 
-NUM_CONTOUR = 17  # iBUG points 0..16
 _CENTRE = 33  # iBUG, under the nose: where the lines run to
 _REACH = 0.55  # of the way there; beyond lie the lips
 
