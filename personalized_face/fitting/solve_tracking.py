@@ -62,8 +62,8 @@ class TrackingSolver:
       occlusion_scale: see `without_occlusions`.
       landmark_weight, regularization_weight: of Eq. 3; the photometric terms have
         LossWeights' own.
-      opening_weight: of `opening_loss`, per frame, at landmarks and at pixels. It may be
-        more than in a fit, whose shape and albedo would take on the detector's errors.
+      opening_weight: of `opening_loss`, per frame, at landmarks and at pixels. It may
+        be more than in a fit, whose shape would take on the detector's errors.
     """
     self._system = system
     self._prior = person is None
