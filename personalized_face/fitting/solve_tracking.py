@@ -49,7 +49,7 @@ class TrackingSolver:
     occlusion_scale: float = 0.2,
     landmark_weight: float = 0.5,
     regularization_weight: float = 0.2,
-    opening_weight: float = 1.0,
+    opening_weight: float = 0.4,
   ):
     """Sets up.
 

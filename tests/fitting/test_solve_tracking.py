@@ -51,6 +51,20 @@ def test_motion_of_a_known_person_is_found():
   assert errors[1] < 0.8 * errors[0]  # 0.63 here
 
 
+def test_sides_come_nearer_to_each_other_where_that_is_expected():
+  apart = []
+  for asymmetry in (0.0, 5.0):
+    param = f"ExpressionPrior.asymmetry = {asymmetry}"
+    config.parse(["fitting/personalize.gin"], ["LandmarkSolver.steps = 100", param])
+    system = toy_fitting_system()
+    person, truth = toy_truth(system, count=4)
+    solver = TrackingSolver(system, person, steps=20, chunk=4)
+    found = solver.solve(toy_frames(system, person, truth))
+    left, right = found.expression[:, 1:].T  # of three: smile_L, smile_R
+    apart.append(np.abs(left - right).mean())
+  assert apart[1] < 0.8 * apart[0]  # 0.56 here
+
+
 def test_what_happens_between_two_frames_is_found():
   system = toy_fitting_system()
   person, truth = toy_truth(system, count=4)
