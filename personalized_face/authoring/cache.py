@@ -7,7 +7,11 @@ import os
 from absl import logging
 
 import personalized_face
-from personalized_face.authoring import control_points, reference_landmarks
+from personalized_face.authoring import (
+  control_points,
+  landmark_offsets,
+  reference_landmarks,
+)
 from personalized_face.core.cache import cache_folder
 from personalized_face.core.errors import UserError
 from personalized_face.template.face_template import FORMAT_VERSION, FaceTemplate
@@ -70,7 +74,8 @@ def _build_key() -> str:
   paths = [os.path.join(folder, name) for name in names]
   paths.append(os.path.join(package, "template", "attention.py"))
   paths.append(os.path.join(package, "core", "mediapipe_regions.py"))
-  paths += [control_points.default_path(), reference_landmarks.default_path()]
+  data = (control_points, reference_landmarks, landmark_offsets)
+  paths += [module.default_path() for module in data]
   version = getattr(personalized_face, "__version__", "")
   digest = hashlib.sha256(f"{version} format {FORMAT_VERSION}".encode())
   for path in paths:

@@ -12,6 +12,7 @@ from personalized_face.authoring import (
   albedo,
   blendshapes,
   flips,
+  landmark_offsets,
   layout,
   meshing,
   surface,
@@ -76,4 +77,5 @@ def build_default_template(control_points_path: str | None = None) -> FaceTempla
     anatomical_landmarks=landmark_vertices(
       points.landmarks, vertices, mesh.mirror, mesh.rims
     ),
+    landmark_offsets=landmark_offsets.read(landmark_offsets.default_path()),
   )

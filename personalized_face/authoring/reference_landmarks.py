@@ -74,10 +74,19 @@ def read_landmarks(path: str) -> np.ndarray:
   Raises:
     UserError: missing or not such a file.
   """
+  return read_rows(path) / 10
+
+
+def read_rows(path: str) -> np.ndarray:
+  """Reads the columns x, y and z of 68 rows, [68, 3].
+
+  Raises:
+    UserError: missing or not such a file.
+  """
   try:
     with open(path, newline="") as file:
       rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    points = np.array([[float(row[axis]) / 10 for axis in "xyz"] for row in rows])
+    points = np.array([[float(row[axis]) for axis in "xyz"] for row in rows])
   except (OSError, KeyError, ValueError) as error:
     raise UserError(
       f"{path} is not a readable landmark file ({error}); install the package again."

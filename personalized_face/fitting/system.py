@@ -25,8 +25,9 @@ def build_fitting_system(
     focal_pixels_224: focal length for a 224 px crop, scaled.
     rasterizer: backend, see rendering/rasterize.py.
     jit_compile_renderer: see RendererLayer.
-    whole_head_contour: whether landmarks of the jaw are compared where the detector
-      sees them on whole heads (core/seen_contour.py), not at their vertices.
+    whole_head_contour: whether landmarks are compared where the detector sees them on
+      pictures of whole heads (core/seen_landmarks.py), the jaw's contour above all, not
+      at their vertices.
   """
   native_logs.start_xla()
   system = PersonalizedFace(

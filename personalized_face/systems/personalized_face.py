@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from personalized_face.core import rotation
 from personalized_face.core.errors import UserError
-from personalized_face.core.seen_contour import seen_contour
+from personalized_face.core.seen_landmarks import seen_landmarks
 from personalized_face.core.types import (
   FaceMesh,
   Outputs,
@@ -156,7 +156,7 @@ class PersonalizedFace(keras.Model):
   def project_marked(self, points_camera: Tensor) -> Tensor:
     """The same of the marked vertices alone, [..., L, 3] -> [..., L, 2] pixels."""
     if self._whole_head_contour:
-      points_camera = seen_contour(points_camera)
+      points_camera = seen_landmarks(points_camera, self.template.landmark_offsets)
     return project(points_camera, self.camera)
 
   def reconstruct(self, person: PersonModel, tracking: Tracking) -> Outputs:
@@ -300,9 +300,9 @@ def build_system(
     antialias: outlines with a gradient, see RendererLayer; the paper's have none.
     precision: of the networks' arithmetic: "float32", or on a GPU "mixed_bfloat16" or
       "mixed_float16" (with a Stage.loss_scale). Weights and outputs stay float32.
-    whole_head_contour: whether landmarks of the jaw are compared where the detector
-      sees them on whole heads (core/seen_contour.py), not at their vertices, as in the
-      paper.
+    whole_head_contour: whether landmarks are compared where the detector sees them on
+      pictures of whole heads (core/seen_landmarks.py), the jaw's contour above all, not
+      at their vertices, as in the paper.
 
   Raises:
     UserError: networks so narrow that TensorFlow crashes on them.

@@ -45,6 +45,10 @@ class FaceTemplate:
     mirror_vertices: [V] int32, index of each vertex's left-right mirror image.
     anatomical_landmarks: [L] int32, iBUG order, where a person would put them; what
       benchmarks with annotated points use. Not given: the same as landmark_vertices.
+    landmark_offsets: [L, 3] float32, how far from its vertex the detector sees each
+      landmark on pictures of whole heads: x to the person's left, y up, z forward, in
+      axes and in shares of a width that `core.seen_landmarks` takes from the landmarks.
+      Not given: zeros. No part of the hash: persons and networks do not refer to it.
   """
 
   name: str
@@ -62,11 +66,15 @@ class FaceTemplate:
   landmark_vertices: np.ndarray
   mirror_vertices: np.ndarray
   anatomical_landmarks: np.ndarray | None = None
+  landmark_offsets: np.ndarray | None = None
 
   def __post_init__(self):
     if self.anatomical_landmarks is None:
       # The dataclass is frozen for its users, not for its own construction.
       object.__setattr__(self, "anatomical_landmarks", self.landmark_vertices)
+    if self.landmark_offsets is None:
+      zeros = np.zeros([NUM_LANDMARKS, 3], np.float32)
+      object.__setattr__(self, "landmark_offsets", zeros)
     problem = _first_problem(self)
     if problem:
       raise ValueError(f"template {self.name!r}: {problem}")
@@ -92,7 +100,7 @@ class FaceTemplate:
   def hash(self) -> str:
     """16 hex digits over names and arrays; what a person or checkpoint refers to."""
     digest = hashlib.sha256("\n".join(self.blendshape_names).encode())
-    for field in _ARRAY_FIELDS:
+    for field in _HASHED_FIELDS:
       array = np.ascontiguousarray(getattr(self, field))
       digest.update(f"{field}{array.dtype}{array.shape}".encode())
       digest.update(array.tobytes())
@@ -162,7 +170,7 @@ def can_name_a_file(blendshape: str) -> bool:
 
 _REMEDY = "build one with `pface_build_template`"
 _TEXT_FIELDS = ("name", "source", "licence")
-_ARRAY_FIELDS = (
+_HASHED_FIELDS = (
   "vertices",
   "triangles",
   "hole_triangles",
@@ -175,6 +183,7 @@ _ARRAY_FIELDS = (
   "mirror_vertices",
   "anatomical_landmarks",
 )
+_ARRAY_FIELDS = (*_HASHED_FIELDS, "landmark_offsets")
 
 
 def _require(path: str, condition: bool, problem: str) -> None:
@@ -200,6 +209,7 @@ def _first_problem(template: FaceTemplate) -> str | None:
     "landmark_vertices": ((NUM_LANDMARKS,), np.int32),
     "mirror_vertices": ((count,), np.int32),
     "anatomical_landmarks": ((NUM_LANDMARKS,), np.int32),
+    "landmark_offsets": ((NUM_LANDMARKS, 3), np.float32),
   }
   for field, (shape, dtype) in want.items():
     array = getattr(template, field)
