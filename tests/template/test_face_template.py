@@ -30,6 +30,28 @@ def test_hash_sees_a_moved_vertex():
   assert dataclasses.replace(template, vertices=moved).hash != template.hash
 
 
+def test_where_the_detector_sees_landmarks_is_no_part_of_the_hash(tmp_path):
+  """A person fitted before it was measured is still one of this template."""
+  template = toy_template()
+  assert not template.landmark_offsets.any()
+  measured = dataclasses.replace(
+    template, landmark_offsets=np.full([68, 3], 0.01, np.float32)
+  )
+  assert measured.hash == template.hash
+  path = str(tmp_path / "toy.npz")
+  measured.save(path)
+  assert (FaceTemplate.load(path).landmark_offsets == np.float32(0.01)).all()
+
+
+def test_a_file_from_before_they_were_measured_has_none(tmp_path):
+  path = str(tmp_path / "toy.npz")
+  toy_template().save(path)
+  with np.load(path) as file:
+    data = {name: value for name, value in file.items() if name != "landmark_offsets"}
+  np.savez(path, **data)
+  assert not FaceTemplate.load(path).landmark_offsets.any()
+
+
 def test_arrays_are_read_only():
   with pytest.raises(ValueError):
     toy_template().vertices[0, 0] = 1
@@ -43,6 +65,7 @@ def test_arrays_are_read_only():
     ("vertices", np.full([64, 3], np.nan, np.float32), "not finite"),
     ("blendshape_names", ("a", "a", "b"), "same name"),
     ("uv", np.full([64, 2], 1.5, np.float32), "leaves"),
+    ("landmark_offsets", np.zeros([17, 3], np.float32), "expected float32"),
   ],
 )
 def test_bad_arrays_are_named(field, value, message):
