@@ -21,7 +21,7 @@ the mesh. A template file serves every command that takes --template.
 
 On pictures of whole heads the detector sees some landmarks a millimetre or two from
 there, the same for everybody. --seen_on measures it on synthetic people of the
-template, and fits are nearer to the truth by as much:
+template, built with the same flags before, and fits are nearer to the truth:
 
   pface_synthesize_data --template=ict.npz --output_dir=people --motion=free \
       --persons=20 --seconds=10 --fps=2
@@ -132,7 +132,8 @@ def _calibrated(template):
     detector.close()
   said = (
     f"{found.frames} frames: the detector's landmarks are {found.before:.2f} pixels of "
-    f"a 224 px crop from where the template has them; {found.after:.2f} with offsets."
+    f"a 224 px crop from the template's, the contour widened, {found.after:.2f} with "
+    "the offsets."
   )
   if FLAGS.seen_csv:
     landmark_offsets.write(

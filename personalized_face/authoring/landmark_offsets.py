@@ -40,5 +40,6 @@ def write(path: str, offsets: np.ndarray, remark: str) -> None:
     file.writelines(f"# {line}\n" for line in remark.splitlines())
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("landmark", *"xyz"))
-    for i, offset in enumerate(np.asarray(offsets, np.float64)):
-      writer.writerow((i, *(f"{value:.4f}" for value in offset + 0.0)))
+    # No "-0.0000".
+    for i, offset in enumerate(np.round(np.asarray(offsets, np.float64), 4) + 0.0):
+      writer.writerow((i, *(f"{value:.4f}" for value in offset)))

@@ -8,10 +8,10 @@ landmarks are known, 420 frames from -40 to 40 degrees of yaw: on these the root
 mean squared distance along that axis falls from 0.046 to 0.027 of the width (points 0
 to 6 and 10 to 16).
 
-The rest differs from template to template, as their landmarks do: a millimetre or two
-that are the same for everybody, at the corners of eyes and mouth, the ends of brows,
-the height of the contour. A template carries them (`landmark_offsets`), and
-pipelines/landmark_calibration.py measures them.
+The rest differs from template to template, as their landmarks do, and is the same for
+everybody: a millimetre or two across the picture, up to six in depth, at the corners of
+eyes and mouth, the ends of brows, the nose, the height of the contour. A template
+carries them (`landmark_offsets`), and pipelines/landmark_calibration.py measures them.
 """
 
 import numpy as np
@@ -25,8 +25,8 @@ from personalized_face.core.types import Tensor
 # mirrored, 16 to 10. Around the chin the two agree.
 _FURTHEST = (0.0554, 0.0570, 0.0749, 0.0897, 0.0916, 0.0611, 0.0482)
 _HALF_AT_DEG, _SCALE_DEG = 5.0, 10.0  # of yaw towards the camera, a logistic curve
-# iBUG points that span the head's axes: x goes through the contour's ends, and the
-# bridge of the nose lies ahead of it.
+# iBUG points that span the head's axes: x goes through the contour's ends, z towards
+# the bridge of the nose.
 _LEFT, _RIGHT, _BRIDGE = 16, 0, 27
 
 
@@ -41,9 +41,9 @@ def seen_landmarks(points: Tensor, offsets: np.ndarray | Tensor) -> Tensor:
     The same shape. How the head is turned and how wide it is are taken as given.
   """
   shapes.check(offsets, "[68, 3]", "offsets")
-  axes = tf.stop_gradient(_head_axes(points))
-  moves = tf.linalg.matmul(tf.cast(offsets, points.dtype), axes)
-  return _seen_contour(points) + moves
+  axes = tf.stop_gradient(_head_axes(points))[..., tf.newaxis, :, :]
+  offsets = tf.cast(offsets, points.dtype)[..., tf.newaxis]
+  return _seen_contour(points) + tf.reduce_sum(offsets * axes, axis=-2)
 
 
 def _seen_contour(points: Tensor) -> Tensor:
@@ -64,6 +64,13 @@ def _head_axes(points: Tensor) -> Tensor:
   left, right = points[..., _LEFT, :], points[..., _RIGHT, :]
   width = tf.norm(left - right, axis=-1)[..., tf.newaxis, tf.newaxis]
   x = tf.math.l2_normalize(left - right, axis=-1)
-  y = tf.linalg.cross(points[..., _BRIDGE, :] - (left + right) / 2, x)
+  y = _cross(points[..., _BRIDGE, :] - (left + right) / 2, x)
   y = tf.math.l2_normalize(y, axis=-1)
-  return width * tf.stack([x, y, tf.linalg.cross(x, y)], axis=-2)
+  return width * tf.stack([x, y, _cross(x, y)], axis=-2)
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+  """Of [..., 3]; tf.linalg.cross is no operation of TFLite's interpreter."""
+  ax, ay, az = tf.unstack(a, axis=-1)
+  bx, by, bz = tf.unstack(b, axis=-1)
+  return tf.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)

@@ -254,10 +254,9 @@ class ModelPredictor:
     in_camera = system.camera_vertices(vertices, tracking)
     # Squares are set by the detector's points, on all crops that were ever trained on;
     # what is scored are the points that the benchmark means.
-    points, followed = (
-      project(tf.gather(in_camera, marks, axis=-2), system.camera)
-      for marks in (self.landmark_vertices, system.template.landmark_vertices)
-    )
+    followed = system.project_landmarks(in_camera)
+    scored = tf.gather(in_camera, self.landmark_vertices, axis=-2)
+    points = project(scored, system.camera)
     albedo = model.albedo(person, tracking.expression)
     blank = tf.zeros_like(geometry.neutral), tf.zeros_like(geometry.displacements)
     template = model.shape(model.geometry(*blank), tracking.expression)

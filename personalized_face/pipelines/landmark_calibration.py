@@ -39,8 +39,8 @@ class Calibration(NamedTuple):
 
   offsets: np.ndarray  # [68, 3] float32, see FaceTemplate.landmark_offsets
   frames: int
-  # Root of the mean squared distance of the detected landmarks, pixels of a 224 px
-  # crop, without and with the offsets.
+  # Root of the mean squared distance of the detected landmarks from the template's, the
+  # contour widened, in pixels of a 224 px crop: without and with the offsets.
   before: float
   after: float
 

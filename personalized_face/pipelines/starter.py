@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from personalized_face import config
+from personalized_face.authoring import landmark_offsets
 from personalized_face.authoring.cache import load_template
 from personalized_face.core.cache import cache_folder
 from personalized_face.core.errors import UserError
@@ -66,10 +67,14 @@ def run_folder(run_dir: str) -> str:
   packed = os.path.join(_FOLDER, f"{run_dir}.npz") if run_dir in names() else run_dir
   if not packed.endswith(".npz") or not os.path.isfile(packed):
     return run_dir
-  with open(packed, "rb") as file:
-    digest = hashlib.sha256(file.read()).hexdigest()[:12]
+  digest = hashlib.sha256()
+  # A run has a copy of the template: one unpacked before where landmarks are seen was
+  # measured would not know it.
+  for path in (packed, landmark_offsets.default_path()):
+    with open(path, "rb") as file:
+      digest.update(file.read())
   stem = os.path.basename(packed).removesuffix(".npz")
-  folder = os.path.join(cache_folder(), f"{stem}-{digest}")
+  folder = os.path.join(cache_folder(), f"{stem}-{digest.hexdigest()[:12]}")
   if not os.path.isdir(folder):
     unpack(packed, folder)
   return folder

@@ -46,8 +46,9 @@ class FaceTemplate:
     anatomical_landmarks: [L] int32, iBUG order, where a person would put them; what
       benchmarks with annotated points use. Not given: the same as landmark_vertices.
     landmark_offsets: [L, 3] float32, how far from its vertex the detector sees each
-      landmark on pictures of whole heads: x to the person's left, y up, z forward, in
-      axes and in shares of a width that `core.seen_landmarks` takes from the landmarks.
+      landmark on pictures of whole heads: x to the person's left, z from the middle of
+      landmarks 0 and 16 towards 27, y up; shares of the distance of 0 and 16
+      (`core.seen_landmarks`).
       Not given: zeros. No part of the hash: persons and networks do not refer to it.
   """
 
@@ -98,7 +99,10 @@ class FaceTemplate:
 
   @functools.cached_property
   def hash(self) -> str:
-    """16 hex digits over names and arrays; what a person or checkpoint refers to."""
+    """16 hex digits; what a person or checkpoint refers to: names and arrays.
+
+    Not landmark_offsets, which change nothing of either.
+    """
     digest = hashlib.sha256("\n".join(self.blendshape_names).encode())
     for field in _HASHED_FIELDS:
       array = np.ascontiguousarray(getattr(self, field))

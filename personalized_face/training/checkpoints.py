@@ -58,6 +58,8 @@ def claim_run_dir(run_dir: str, template: FaceTemplate) -> None:
       f"{template.name} ({template.hash}); train it with that template, or choose "
       "another --run_dir."
     )
+  if not np.array_equal(there.landmark_offsets, template.landmark_offsets):
+    template.save(path)  # what is evaluated is what is trained on
 
 
 class Checkpoints:

@@ -1,5 +1,7 @@
 """The interpreter's landmarks are those of the system."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +21,8 @@ def test_landmarks_are_the_systems(whole_head_contour):
   system = toy_system()
   system._whole_head_contour = whole_head_contour
   person, generator = toy_person(system), np.random.default_rng(0)
+  offsets = generator.normal(0, 0.02, [68, 3]).astype(np.float32)
+  system.template = dataclasses.replace(system.template, landmark_offsets=offsets)
   tracking = Tracking(
     expression=generator.uniform(0, 1, [4, system.template.num_blendshapes]),
     rotation=generator.uniform(-0.6, 0.6, [4, 3]),

@@ -56,8 +56,7 @@ def test_offsets_are_found_again(offsets):
   assert found.before > 2 and found.after < 0.3  # pixels
 
 
-def test_noise_is_not_halved_by_the_crops_size(offsets):
-  """The figures are of a 224 px crop, whatever the camera's."""
+def test_pixels_are_those_of_a_224_crop(offsets):
   points = _points(40)
   small = Camera.for_crop(112)
   at = [
@@ -69,6 +68,7 @@ def test_noise_is_not_halved_by_the_crops_size(offsets):
   )
   np.testing.assert_allclose(first.offsets, second.offsets, atol=1e-6)
   assert first.before == pytest.approx(second.before)
+  assert first.after == pytest.approx(second.after, rel=1e-3)
 
 
 def test_what_frontal_frames_do_not_say_stays_zero(offsets):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from helpers import toy_template
 
 from personalized_face import config
+from personalized_face.authoring import landmark_offsets
 from personalized_face.authoring.cache import load_template
 from personalized_face.core.errors import UserError
 from personalized_face.fitting.frames import Frames
@@ -81,6 +82,19 @@ def test_a_name_is_unpacked_once(run, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "tiny").mkdir()
   assert starter.run_folder("tiny") == "tiny"  # a folder of one's own goes first
+
+
+def test_a_name_is_unpacked_again_where_landmarks_are_seen_elsewhere(
+  run, tmp_path, monkeypatch
+):
+  _, packed = run
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  folder = starter.run_folder(packed)
+  other = tmp_path / "offsets.csv"
+  other.write_text("measured anew")
+  monkeypatch.setattr(landmark_offsets, "default_path", lambda: str(other))
+  monkeypatch.setattr(starter, "unpack", lambda path, folder: None)
+  assert starter.run_folder(packed) != folder
 
 
 @pytest.mark.parametrize(

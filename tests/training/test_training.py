@@ -1,5 +1,6 @@
 """Stages, resume, freezing, recalibration, summaries: on toy records."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ from personalized_face.core.errors import UserError
 from personalized_face.data.augment import Jitter
 from personalized_face.data.dataset import make_dataset
 from personalized_face.losses.total import FaceLoss, LossWeights
+from personalized_face.template.face_template import FaceTemplate
 from personalized_face.training import batch_norm, loop
 from personalized_face.training.checkpoints import (
   claim_run_dir,
@@ -158,6 +160,17 @@ def test_run_folder_of_another_template_is_refused(tmp_path):
   other = toy_template(uv_size=32, name="other")
   with pytest.raises(UserError, match="template toy .* not other"):
     claim_run_dir(str(tmp_path / "run"), other)
+
+
+def test_a_resumed_run_keeps_up_with_where_landmarks_are_seen(tmp_path):
+  """What is evaluated is what is trained on."""
+  template = toy_template()
+  claim_run_dir(str(tmp_path / "run"), template)
+  offsets = np.full([68, 3], 0.01, np.float32)
+  measured = dataclasses.replace(template, landmark_offsets=offsets)
+  claim_run_dir(str(tmp_path / "run"), measured)
+  there = FaceTemplate.load(str(tmp_path / "run" / "template.npz"))
+  np.testing.assert_array_equal(there.landmark_offsets, offsets)
 
 
 def test_non_finite_loss_stops_and_names_the_term(tmp_path, records_dir):
