@@ -23,6 +23,11 @@ def data_specs_dir() -> str:
   return _shipped_dir("data_specs", "data_specs")
 
 
+def default_template_file(name: str) -> str:
+  """Returns the path of a measurement that the default template is built of."""
+  return os.path.join(data_specs_dir(), "default_template", name)
+
+
 def gin_files() -> list[str]:
   """Returns the shipped gin files, relative to `gin_dir()`, sorted."""
   folder = gin_dir()

@@ -88,7 +88,9 @@ def main(argv: Sequence[str]) -> None:
   from personalized_face.core.errors import UserError
 
   if not (FLAGS.output or FLAGS.preview or FLAGS.compare_to or FLAGS.seen_csv):
-    raise UserError("There is nothing to do; give --output, --preview or --compare_to.")
+    raise UserError(
+      "There is nothing to do; give --output, --preview, --seen_csv or --compare_to."
+    )
   if FLAGS.json and not FLAGS.compare_to:
     raise UserError("--json is the form of a comparison; give --compare_to too.")
   if FLAGS.seen_csv and not FLAGS.seen_on:

@@ -8,7 +8,6 @@ Decimetres, x to the person's left, y up, z out of the face.
 """
 
 import csv
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +46,7 @@ class ControlPoints(NamedTuple):
 
 def default_path() -> str:
   """The measured points that ship with the package."""
-  folder = os.path.join(resources.data_specs_dir(), "default_template")
-  return os.path.join(folder, "control_points.csv")
+  return resources.default_template_file("control_points.csv")
 
 
 def read_measurement(path: str) -> tuple[np.ndarray, np.ndarray]:

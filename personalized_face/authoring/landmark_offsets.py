@@ -5,7 +5,6 @@ writes this file.
 """
 
 import csv
-import os
 
 import numpy as np
 
@@ -15,8 +14,7 @@ from personalized_face.authoring import reference_landmarks
 
 def default_path() -> str:
   """The default template's offsets that ship with the package."""
-  folder = os.path.join(resources.data_specs_dir(), "default_template")
-  return os.path.join(folder, "landmark_offsets.csv")
+  return resources.default_template_file("landmark_offsets.csv")
 
 
 def read(path: str) -> np.ndarray:

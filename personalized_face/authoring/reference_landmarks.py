@@ -10,7 +10,6 @@ lie on the right line, or on the surface.
 """
 
 import csv
-import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -64,8 +63,7 @@ class Fitted(NamedTuple):
 
 def default_path() -> str:
   """The reference positions that ship with the package."""
-  folder = os.path.join(resources.data_specs_dir(), "default_template")
-  return os.path.join(folder, "reference_landmarks.csv")
+  return resources.default_template_file("reference_landmarks.csv")
 
 
 def read_landmarks(path: str) -> np.ndarray:

@@ -97,17 +97,8 @@ class Synthetic:
     Raises:
       UserError: the folder is not laid out so, or was made with another template.
     """
-
-    def fail(problem: str):
-      return layouts.wrong_layout("synthetic clips", data_dir, problem, _LAYOUT)
-
     self._template = load_template(template)
-    self._fps, self._clips = fps, {}
-    for path, match in layouts.files_matching(data_dir, r"([^/]+)\.mp4", fail):
-      for kind in ("person", "motion"):
-        if not os.path.isfile(os.path.join(data_dir, f"{match[1]}_{kind}.npz")):
-          raise fail(f"has no {match[1]}_{kind}.npz")
-      self._clips[match[1]] = path
+    self._fps, self._clips = fps, clips_with_truth(data_dir)
     _, self._texels = texel_operator(
       self._template.uv, self._template.triangles, self._template.uv_size
     )
@@ -231,6 +222,32 @@ class Synthetic:
       box=box,
       parsing=np.asarray(rendering.parsing)[0, 0].argmax(axis=-1).astype(np.uint8),
     )
+
+
+def clips_with_truth(data_dir: str, pattern: str = r"([^/]+)\.mp4") -> dict[str, str]:
+  """The clips of a folder, each with its person and its motion beside it.
+
+  Args:
+    data_dir: as `pface_synthesize_data` writes it.
+    pattern: of a clip's path in the folder; its first group is the clip's name.
+
+  Returns:
+    {name: path of the video}, in natural order.
+
+  Raises:
+    UserError: the folder is not laid out so.
+  """
+
+  def fail(problem: str):
+    return layouts.wrong_layout("synthetic clips", data_dir, problem, _LAYOUT)
+
+  clips = {}
+  for path, match in layouts.files_matching(data_dir, pattern, fail):
+    for kind in ("person", "motion"):
+      if not os.path.isfile(os.path.join(data_dir, f"{match[1]}_{kind}.npz")):
+        raise fail(f"has no {match[1]}_{kind}.npz")
+    clips[match[1]] = path
+  return clips
 
 
 def pose_in_box(

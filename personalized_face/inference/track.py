@@ -201,6 +201,14 @@ def person_geometry(system: PersonalizedFace, person: PersonModel) -> PersonGeom
   return system.face_model.geometry(*system.face_model.vertex_offsets(batch))
 
 
+def marked_geometry(system: PersonalizedFace, person: PersonModel) -> PersonGeometry:
+  """The same of the 68 marked vertices alone."""
+  marked = np.asarray(system.template.landmark_vertices)
+  return PersonGeometry(
+    *(tf.gather(part, marked, axis=1) for part in person_geometry(system, person))
+  )
+
+
 def project_landmarks(
   system: PersonalizedFace, person: PersonModel, tracking: Tracking
 ) -> np.ndarray:
@@ -214,11 +222,7 @@ def project_landmarks(
   Returns:
     [F, 68, 2] pixels of the crops.
   """
-  marked = np.asarray(system.template.landmark_vertices)
-  geometry = PersonGeometry(
-    *(tf.gather(part, marked, axis=1) for part in person_geometry(system, person))
-  )
-  return _project(system, tracking, geometry).numpy()
+  return _project(system, tracking, marked_geometry(system, person)).numpy()
 
 
 def track_video(

@@ -14,20 +14,19 @@ import tensorflow as tf
 from personalized_face.core.errors import UserError
 from personalized_face.core.mirror import MIRRORED_68
 from personalized_face.core.seen_landmarks import seen_landmarks
-from personalized_face.core.types import NUM_LANDMARKS, PersonGeometry, Tracking
-from personalized_face.data.crop import Square, to_crop
+from personalized_face.core.types import NUM_LANDMARKS, Tracking
+from personalized_face.data.crop import CROP_SIZE, Square, to_crop
 from personalized_face.data.detector import FaceDetector, landmarks_68, track_faces
 from personalized_face.data.video import read_frames
-from personalized_face.evaluation import layouts
+from personalized_face.evaluation.synthetic import clips_with_truth
 from personalized_face.face_model.files import load_motion, load_person
 from personalized_face.fitting.system import build_fitting_system
-from personalized_face.inference.track import person_geometry
+from personalized_face.inference.track import marked_geometry
 from personalized_face.progress import tqdm
 from personalized_face.rendering.camera import Camera, project
 from personalized_face.systems.personalized_face import PersonalizedFace
 from personalized_face.template.face_template import FaceTemplate
 
-_LAYOUT = "NAME.mp4 with NAME_person.npz and NAME_motion.npz beside it"
 _STEP = 1e-3  # of the difference quotient, shares of the face's width
 # Of the mean curvature, added to each axis: depth, of which frontal frames say nothing.
 _RIDGE = 0.02
@@ -60,8 +59,8 @@ def measure_offsets(
   """
   system = build_fitting_system(template)
   points, detected = [], []
-  found = list(layouts.files_matching(clips_dir, r"(.+)\.mp4", _fail(clips_dir)))
-  for path, _ in tqdm(found, "detecting", unit="clip"):
+  clips = clips_with_truth(clips_dir, r"(.+)\.mp4")
+  for path in tqdm(clips.values(), "detecting", unit="clip"):
     for frame_points, frame_detected in _frames(system, path, detector):
       points.append(frame_points)
       detected.append(frame_detected)
@@ -100,7 +99,7 @@ def solve_offsets(
   offsets = np.linalg.solve(
     curvature + _RIDGE * mean * np.eye(3), pull[..., np.newaxis]
   )[..., 0]
-  scale = 224 / camera.height
+  scale = CROP_SIZE / camera.height
   before, after = (
     scale * float(np.sqrt(((seen(o) - detected) ** 2).sum(-1).mean()))
     for o in (zeros, offsets)
@@ -111,17 +110,9 @@ def solve_offsets(
 def _frames(system: PersonalizedFace, path: str, detector: FaceDetector):
   """The true points [68, 3] and the detected ones [68, 2] of a clip's frames."""
   stem, template = os.path.splitext(path)[0], system.template
-  for kind in ("person", "motion"):
-    if not os.path.isfile(f"{stem}_{kind}.npz"):
-      raise _fail(path)(f"has no {os.path.basename(stem)}_{kind}.npz")
   motion = load_motion(f"{stem}_motion.npz", template)
   person = load_person(f"{stem}_person.npz", template)
-  marked = PersonGeometry(
-    *(
-      tf.gather(part, template.landmark_vertices, axis=1)
-      for part in person_geometry(system, person)
-    )
-  )
+  marked = marked_geometry(system, person)
   tracking = Tracking(*(value[np.newaxis] for value in motion.tracking))  # B = 1
   vertices = system.face_model.shape(marked, tracking.expression)
   points = system.camera_vertices(vertices, tracking).numpy()[0]
@@ -135,10 +126,3 @@ def _frames(system: PersonalizedFace, path: str, detector: FaceDetector):
       points[row],
       to_crop(landmarks_68(tracked.points), square, system.camera.height),
     )
-
-
-def _fail(path: str):
-  def fail(problem: str) -> UserError:
-    return layouts.wrong_layout("synthetic clips", path, problem, _LAYOUT)
-
-  return fail
